@@ -1,0 +1,85 @@
+"""Convolution as it is defined: lay a small weight on the image, multiply, add up, move on.
+
+    y[n, oh, ow, o] = bias[o] + sum over i, j, c of x[n, row, col, c] * weight[i, j, c, o]
+    row = oh * stride[0] - top  + i * dilation[0]
+    col = ow * stride[1] - left + j * dilation[1]
+
+Each term of that sum is one pixel times one weight. By the product rule the output's gradient reaches the pixel times
+the weight, and the weight times the pixel. So the three kernels walk the same loops and differ in their last line:
+
+    forward                 y += x * weight
+    gradient of the input   x_grad += grad * weight
+    gradient of the weight  weight_grad += grad * x
+
+A pixel lies in several windows and a weight meets every pixel, hence `+=`: their gradients add up.
+
+All arrays are NHWC, weights (kh, kw, C/groups, O). With `groups`, the channels are dealt into equal shares, and each
+filter sees only its group's share.
+"""
+
+import numpy as np
+
+from kernels.geometry import Padding, Pair, output_size
+from kernels.layout import Array
+
+
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    activation: str | None,
+) -> Array:
+    """Forward: (N, H, W, C) and (kh, kw, C/groups, O) -> (N, OH, OW, O). `activation` is None or "relu"."""
+    n, h, w, _ = x.shape
+    kh, kw, share, filters = weight.shape
+    y = np.zeros((n, *output_size((h, w), (kh, kw), stride, padding, dilation), filters), x.dtype)
+    for image, oh, ow, o in np.ndindex(y.shape):
+        first = o // (filters // groups) * share  # channel at which the share of this filter's group begins
+        total = 0.0 if bias is None else bias[o]
+        for i, j, c in np.ndindex(kh, kw, share):
+            row = oh * stride[0] - padding[0][0] + i * dilation[0]
+            col = ow * stride[1] - padding[1][0] + j * dilation[1]
+            if 0 <= row < h and 0 <= col < w:  # padding is zero and adds nothing
+                total += x[image, row, col, first + c] * weight[i, j, c, o]
+        y[image, oh, ow, o] = 0.0 if activation == "relu" and total <= 0 else total
+    return y
+
+
+def conv2d_input_grad(
+    grad: Array, weight: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Gradient of the input: (N, OH, OW, O) and (kh, kw, C/groups, O) -> (N, H, W, C); `size` is (H, W)."""
+    h, w = size
+    kh, kw, share, filters = weight.shape
+    x_grad = np.zeros((len(grad), h, w, share * groups), grad.dtype)
+    for image, oh, ow, o in np.ndindex(grad.shape):
+        first = o // (filters // groups) * share
+        for i, j, c in np.ndindex(kh, kw, share):
+            row = oh * stride[0] - padding[0][0] + i * dilation[0]
+            col = ow * stride[1] - padding[1][0] + j * dilation[1]
+            if 0 <= row < h and 0 <= col < w:
+                x_grad[image, row, col, first + c] += grad[image, oh, ow, o] * weight[i, j, c, o]
+    return x_grad
+
+
+def conv2d_weight_grad(
+    grad: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Gradient of the weight: (N, OH, OW, O) and (N, H, W, C) -> (kh, kw, C/groups, O)."""
+    _, h, w, channels = x.shape
+    (kh, kw), share, filters = kernel, channels // groups, grad.shape[3]
+    weight_grad = np.zeros((kh, kw, share, filters), grad.dtype)
+    for image, oh, ow, o in np.ndindex(grad.shape):
+        first = o // (filters // groups) * share
+        for i, j, c in np.ndindex(kh, kw, share):
+            row = oh * stride[0] - padding[0][0] + i * dilation[0]
+            col = ow * stride[1] - padding[1][0] + j * dilation[1]
+            if 0 <= row < h and 0 <= col < w:
+                weight_grad[i, j, c, o] += grad[image, oh, ow, o] * x[image, row, col, first + c]
+    return weight_grad
+
+
+def channel_sum(grad: Array) -> Array:
+    """Gradient of a bias, which is added at every place of its channel: (..., C) -> (C,)."""
+    total = np.zeros(grad.shape[-1], grad.dtype)
+    for index in np.ndindex(grad.shape):
+        total[index[-1]] += grad[index]
+    return total

@@ -1,0 +1,113 @@
+"""The walk back through the graph: reverse-mode differentiation.
+
+The program that computed the loss left a tape: its operations in the order in which they ran. Walking the tape from its
+end, each operation receives the complete gradient of its output, because everything that used this output ran later and
+has been visited before. It hands one gradient to each of its inputs. Where an output was used several times, its
+gradients are added up: that is the multivariate chain rule.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernels.layout import Array
+from minigrad import observe
+from minigrad.function import Function, as_array
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def tape_behind(last: Function) -> list[Function]:
+    """The recorded operations that `last` depends on, itself included, in the order in which they ran.
+
+    A loop with a list of its own, not a recursion: the graph of a long program is deeper than Python's stack.
+    """
+    found, waiting = {last}, [last]
+    while waiting:
+        for function in waiting.pop().inputs:
+            if isinstance(function, Function) and function not in found:
+                found.add(function)
+                waiting.append(function)
+    return sorted(found, key=lambda function: function.number)
+
+
+class GradientSums:
+    """Gradients on their way to operations and leaves, added up as they arrive.
+
+    The first to arrive is borrowed, for it may be an alias (`a + b` hands the same array to both); the second makes
+    a new sum, which is ours; later ones are added in place.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[Function | Tensor, Array] = {}
+        self._ours: set[Function | Tensor] = set()
+
+    def add(self, node: "Function | Tensor", gradient: Array) -> None:
+        if node not in self._sums:
+            self._sums[node] = gradient
+        elif node not in self._ours:
+            self._sums[node] = as_array(self._sums[node] + gradient)
+            self._ours.add(node)
+        else:
+            self._sums[node] += gradient
+
+    def pop(self, node: "Function | Tensor") -> tuple[Array, bool]:
+        """The sum, after the node's hooks, and whether nobody else holds it."""
+        gradient, ours = self._sums.pop(node), node in self._ours
+        for hook in tuple(node.hooks):
+            replacement = hook(gradient)
+            if replacement is not None:
+                if (replacement.shape, replacement.dtype) != (gradient.shape, gradient.dtype):
+                    raise RuntimeError(
+                        f"hook: returned {replacement.dtype} {replacement.shape}, "
+                        f"expected {gradient.dtype} {gradient.shape}"
+                    )
+                gradient, ours = replacement, False
+        return gradient, ours and not node.hooks
+
+
+def backward(output: "Tensor", gradient: Array) -> None:
+    """Add to every leaf's `grad` the gradient of sum(output * gradient) with respect to it.
+
+    RuntimeError if part of the graph has been walked before: what it had saved is gone.
+    """
+    sums = GradientSums()
+    sums.add(output.node, gradient)
+    if output.grad_fn is None:
+        _finish(output, sums)
+        return
+    tape = tape_behind(output.grad_fn)
+    for function in tape:
+        if function.freed:
+            raise RuntimeError(
+                f"backward: {function} has been through backward before, and what it had saved is freed; "
+                "run forward again to have a new graph"
+            )
+    uses = Counter(node for function in tape for node in function.inputs if not isinstance(node, Function))
+    with np.errstate(all="ignore"):
+        while tape:
+            function = tape.pop()
+            complete, _ = sums.pop(function)
+            targets, gradients = function.inputs, function.gradients(complete)
+            function.inputs = ()  # with the edges go the operations behind, and all that they saved
+            for node, part in zip(targets, gradients, strict=True):
+                if node is None or part is None:
+                    continue
+                sums.add(node, part)
+                if not isinstance(node, Function):
+                    uses[node] -= 1
+                    if uses[node] == 0:
+                        _finish(node, sums)
+
+
+def _finish(leaf: "Tensor", sums: GradientSums) -> None:
+    """A leaf's gradient is complete: add it to what earlier backward passes left in `leaf.grad`."""
+    gradient, ours = sums.pop(leaf)
+    if leaf.grad is None:
+        leaf.grad = gradient if ours else gradient.copy(order="K")
+    else:
+        leaf.grad += gradient
+    for observer in observe.observers():
+        observer.gradient_ready(leaf, leaf.grad)

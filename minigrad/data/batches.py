@@ -1,0 +1,98 @@
+"""What feeds the network: the images in the order of an epoch, resized and normalised a batch at a time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+import kernels
+
+# Of the training images' pixels, 0 to 1.
+MEAN = 0.2860
+STD = 0.3530
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits `count` images: a permutation of 0 to count - 1, shape (count,), int64.
+
+    It follows from the arguments alone, so a run that stopped anywhere can go on as if it had not.
+    Raises ValueError where one of them is negative.
+    """
+    for name, value in (("count", count), ("seed", seed), ("epoch", epoch)):
+        _check_integer(name, value, at_least=0)
+    key = np.array([seed, epoch], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).permutation(count)
+
+
+def prepare(images: np.ndarray, image_size: int, in_channels: int = 1) -> np.ndarray:
+    """Make grey images, (N, H, W) uint8, what the network takes in: (N, in_channels, image_size, image_size) float32.
+
+    Resized bilinearly, normalised by `MEAN` and `STD`, the grey channel repeated; channels-last in memory.
+    Raises ValueError where an argument has another type or range.
+    """
+    _check_images(images)
+    _check_integer("image_size", image_size, at_least=1)
+    _check_integer("in_channels", in_channels, at_least=1)
+    pixels = np.ascontiguousarray(images)[..., None]  # (N, H, W, 1)
+    x = kernels.serving(pixels).resize_bilinear(
+        pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD
+    )  # (N, S, S, 1)
+    if in_channels > 1:
+        x = np.repeat(x, in_channels, axis=3)  # (N, S, S, in_channels)
+    return x.transpose(0, 3, 1, 2)
+
+
+def batches(
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    image_size: int,
+    in_channels: int = 1,
+    order: np.ndarray | None = None,
+    start: int = 0,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the images and labels in batches of `batch_size`; the last one may be smaller.
+
+    `images` is (count, H, W) uint8 and `labels` (count,) of any integer type. `order` holds the indices of the images
+    to visit, any number of them; without it all are visited as they lie. `start` is the number of batches to skip.
+
+    A batch is `x`, what `prepare` returns, and `y`, (N,) int64. Raises ValueError, at once and not at the first batch,
+    where an argument has another type, shape or range.
+    """
+    _check_images(images)
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: given {_describe(labels)}, expected integers of shape {images.shape[:1]}")
+    _check_integer("batch_size", batch_size, at_least=1)
+    _check_integer("image_size", image_size, at_least=1)
+    _check_integer("in_channels", in_channels, at_least=1)
+    if order is None:
+        order = np.arange(len(images))
+    if order.ndim != 1 or order.dtype.kind not in "iu":
+        raise ValueError(f"order: given {_describe(order)}, expected integers of one dimension")
+    if order.size and not 0 <= order.min() <= order.max() < len(images):
+        raise ValueError(f"order: given indices {order.min()} to {order.max()}, expected 0 to {len(images) - 1}")
+    _check_integer("start", start, at_least=0)
+    total = -(-len(order) // batch_size)
+    if start > total:
+        raise ValueError(f"start: given {start}, expected at most {total}, the number of batches")
+
+    # A generator of its own, since a function that yields would run the checks only when the first batch is taken.
+    def generate(order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for begin in range(start * batch_size, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            yield prepare(images[chosen], image_size, in_channels), labels[chosen].astype(np.int64)
+
+    return generate(order)
+
+
+def _check_images(images: np.ndarray) -> None:
+    if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+        raise ValueError(f"images: given {_describe(images)}, expected uint8 of shape (N, H, W)")
+
+
+def _check_integer(name: str, value: int, at_least: int) -> None:
+    if not isinstance(value, int | np.integer) or value < at_least:
+        raise ValueError(f"{name}: given {value!r}, expected an integer of at least {at_least}")
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {array.shape}"

@@ -1,0 +1,144 @@
+"""Function: one differentiable operation, forward and backward.
+
+Each use of an operation is one object. Calling it with tensors runs `forward` on their arrays and leaves the object
+hanging on the result as `result.grad_fn`: this is how the graph comes into being, while the program runs. `backward`
+is the chain rule for that one operation: the gradient of the loss with respect to its output comes in, and one
+gradient per input goes out.
+"""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+import kernels
+from kernels.layout import Array
+from minigrad import observe, tensor  # the tensor module calls operations, and they make tensors: a circle
+
+_grad_enabled: ContextVar[bool] = ContextVar("minigrad_grad_enabled", default=True)
+_numbers = itertools.count()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """`with no_grad(): ...`, or `@no_grad()`: no graph is recorded, so nothing is kept for a backward pass."""
+    token = _grad_enabled.set(False)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread record the graph."""
+    return _grad_enabled.get()
+
+
+def as_array(value: Any) -> Array:
+    """NumPy turns results without axes into scalars; this makes them arrays again."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+class Function:
+    """Base class. An operation overrides `forward` and `backward`; its options are its constructor's arguments.
+
+    forward(*arrays) returns the output array, and calls `self.save(...)` on what backward will need, nothing else.
+    backward(grad) returns one gradient per input of forward, None where `self.needs` says that nobody needs it. It
+    may return `grad` itself or a view of it: the engine never changes an array that it was handed.
+
+    saved: what forward saved. Gone once backward has used it, and then `freed` is true.
+    inputs: where the gradients go: for each input the Function that made it, or the leaf tensor, or None.
+    needs: for each input, whether its gradient is needed.
+    kernels: the backend that serves this operation's arrays, forward and backward.
+    path: the module in whose forward it ran.
+    number: how many operations were recorded before it.
+    """
+
+    kernels: kernels.Kernels
+    path: str
+    number: int
+
+    def __init__(self) -> None:
+        self.saved: tuple[Any, ...] = ()
+        self.freed = False
+        self.inputs: tuple[Function | tensor.Tensor | None, ...] = ()
+        self.needs: tuple[bool, ...] = ()
+        self.hooks: list[Callable[[Array], Array | None]] = []
+
+    def forward(self, *arrays: Any) -> Array:
+        raise NotImplementedError
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        raise NotImplementedError
+
+    def save(self, *values: Any) -> None:
+        """Keep these for backward, unless there will be none."""
+        if any(self.needs):
+            self.saved = values
+
+    @property
+    def name(self) -> str:
+        """The operation's name, such as "Conv2d"."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name} in {self.path}>" if self.path else f"<{self.name}>"
+
+    def __call__(self, *inputs: "tensor.Tensor | float | None") -> "tensor.Tensor":
+        """Run forward on the tensors' arrays and record the operation if a gradient is needed.
+
+        Python numbers go to `forward` as they are: they never promote an array's dtype.
+        """
+        arrays = tuple(i.data if isinstance(i, tensor.Tensor) else i for i in inputs)
+        self._check_dtypes(arrays)
+        self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
+        self.path = observe.path()
+        self.needs = tuple(is_grad_enabled() and isinstance(i, tensor.Tensor) and i.requires_grad for i in inputs)
+        for observer in observe.observers():
+            observer.before_forward(self, arrays)
+        with np.errstate(all="ignore"):  # infinities and NaN are results here, as in PyTorch
+            output = as_array(self.forward(*arrays))
+        for observer in observe.observers():
+            observer.after_forward(self, output)
+        result = tensor.Tensor(output)
+        if any(self.needs):
+            self.number = next(_numbers)
+            self.inputs = tuple(
+                i.node if isinstance(i, tensor.Tensor) and need else None
+                for i, need in zip(inputs, self.needs, strict=True)
+            )
+            self._input_types = tuple((np.shape(a), getattr(a, "dtype", None)) for a in arrays)
+            result.requires_grad, result.grad_fn = True, self
+        return result
+
+    def gradients(self, grad: Array) -> tuple[Array | None, ...]:
+        """Run backward once, check what it returns, and free what was saved."""
+        for observer in observe.observers():
+            observer.before_backward(self, grad)
+        results = self.backward(grad)
+        if len(results) != len(self.needs):
+            raise RuntimeError(f"{self.name}.backward returned {len(results)} gradients, expected {len(self.needs)}")
+        gradients = tuple(as_array(g) if need else None for g, need in zip(results, self.needs, strict=True))
+        for position, (gradient, (shape, dtype)) in enumerate(zip(gradients, self._input_types, strict=True)):
+            if self.needs[position] and (gradient is None or (gradient.shape, gradient.dtype) != (shape, dtype)):
+                given = "None" if gradient is None else f"{gradient.dtype} {gradient.shape}"
+                raise RuntimeError(
+                    f"{self.name}.backward: gradient {position}: given {given}, expected {dtype} {shape}"
+                )
+        for observer in observe.observers():
+            observer.after_backward(self, gradients)
+        self.saved, self.freed = (), True
+        return gradients
+
+    def _check_dtypes(self, arrays: tuple[Any, ...]) -> None:
+        dtypes = [getattr(a, "dtype", None) for a in arrays]
+        known = [d for d in dtypes if d is not None]
+        if all(d == known[0] for d in known):
+            return
+        names = [*inspect.signature(self.forward).parameters, *(f"input {i}" for i in range(len(arrays)))]
+        given = ", ".join(f"{name} is {d}" for name, d in zip(names, dtypes, strict=False) if d is not None)
+        raise TypeError(f"{self.name}: all tensors must have one dtype, given {given}; convert with Tensor.to(dtype)")

@@ -1,0 +1,269 @@
+"""The operations as functions of tensors, with the names, argument order, defaults and meaning of
+torch.nn.functional. Keywords behind the `*` are this project's own.
+
+Shapes: an image batch is (N, C, H, W). Where PyTorch takes one image (C, H, W) without its batch, so do these.
+All raise ValueError or TypeError naming the argument, what was given and what was expected.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kernels.layout import Array
+from minigrad import ops, random
+from minigrad.tensor import Tensor
+
+
+def _on_batch(operation: ops.Function, input: Tensor, *others: Tensor | None) -> Tensor:
+    """Apply an operation on image batches to `input`, which may be a single image."""
+    if input.ndim != 3:
+        return operation(input, *others)
+    output = operation(input.reshape(1, *input.shape), *others)
+    return output.reshape(output.shape[1:])
+
+
+# --- convolution and pooling
+
+
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1, *, activation: str | None = None,
+) -> Tensor:
+    """Convolution: (N, C, H, W) and weight (O, C/groups, kh, kw) -> (N, O, OH, OW).
+
+    stride, padding, dilation: ints, or pairs (rows, columns); padding may be "valid" (none) or "same" (OH = H).
+    activation: "relu" applies ReLU in the same pass.
+    """
+    return _on_batch(ops.Conv2d(stride, padding, dilation, groups, activation), input, weight, bias)
+
+
+def max_pool2d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Tensor:
+    """Maximum of each window: (N, C, H, W) -> (N, C, OH, OW). `stride` None means `kernel_size`.
+
+    Padding takes part as -inf. NaN wins; the first of equal maxima has the gradient. With `ceil_mode` a partial
+    window at the end counts too, if it begins on the input or the padding before it.
+    """
+    return _on_batch(ops.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode), input)
+
+
+def avg_pool2d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:
+    """Mean of each window: (N, C, H, W) -> (N, C, OH, OW). `stride` None means `kernel_size`.
+
+    With `count_include_pad` padding counts as zeros in the mean. `divisor_override` replaces the number of elements.
+    """
+    operation = ops.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _on_batch(operation, input)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Mean of windows that divide the input evenly: (N, C, H, W) -> (N, C, *output_size). None keeps a size."""
+    return _on_batch(ops.AdaptiveAvgPool2d(output_size), input)
+
+
+# --- layers
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias: (..., in_features) and (out_features, in_features) -> (..., out_features)."""
+    return ops.Linear()(input, weight, bias)
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(input, 0), elementwise."""
+    return ops.ReLU()(input)
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """exp(x) / sum(exp(x)) along `dim`: numbers become probabilities."""
+    return ops.Softmax(_axis("softmax", dim, input.ndim))(input)
+
+
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """log(softmax(input, dim)), computed so that nothing overflows."""
+    return ops.LogSoftmax(_axis("log_softmax", dim, input.ndim))(input)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """In training, each element is 0 with probability p and otherwise scaled by 1 / (1 - p).
+
+    The mask is counted out of `minigrad.manual_seed`'s seed and the number of the call (kernels/reference/philox.py).
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p: given {p}, expected a probability from 0 to 1")
+    return ops.Dropout(p, *random.next_call())(input) if training and p > 0 else input
+
+
+def batch_norm(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    *, activation: str | None = None,
+) -> Tensor:
+    """Normalise each channel of (N, C), (N, C, L) or (N, C, H, W); `activation="relu"` in the same pass.
+
+    In training with the batch's mean and biased variance, and the running ones move towards the batch's by `momentum`
+    (the running variance is unbiased); otherwise with the running ones.
+    """
+    if not 2 <= input.ndim <= 4:
+        raise ValueError(f"batch_norm: input: given shape {input.shape}, expected 2 to 4 axes (N, C, ...)")
+    channels, count = input.shape[1], input.data.size // max(1, input.shape[1])
+    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, given in named.items():
+        if given is not None and (given.shape, given.dtype) != ((channels,), input.dtype):
+            raise ValueError(
+                f"batch_norm: {name}: given {given.dtype} {given.shape}, expected {input.dtype} ({channels},)"
+            )
+    if training:
+        if count == 1:
+            raise ValueError(f"batch_norm: input: given shape {input.shape}, expected more than 1 value per channel")
+        operation = ops.BatchNorm(None, eps, activation)
+        output = operation(input, weight, bias)
+        if running_mean is not None and running_var is not None:
+            unbiased = operation.batch_variance * (np.divide(count, count - 1)).item()
+            for running, batch in ((running_mean.data, operation.batch_mean), (running_var.data, unbiased)):
+                running *= 1 - momentum
+                running += momentum * batch
+        return output
+    if running_mean is None or running_var is None:
+        raise ValueError("batch_norm: running_mean, running_var: given None, expected both unless training=True")
+    return ops.BatchNorm((running_mean.data, running_var.data), eps, activation)(input, weight, bias)
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Divide by (k + alpha / size * sum of squares over `size` neighbouring channels) ** beta: (N, C, ...)."""
+    if input.ndim < 3:
+        raise ValueError(f"local_response_norm: input: given shape {input.shape}, expected (N, C, ...), 3 axes or more")
+    if size < 1:
+        raise ValueError(f"local_response_norm: size: given {size}, expected at least 1")
+    return ops.LocalResponseNorm(size, alpha, beta, k)(input)
+
+
+# --- loss
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor | Array, weight: Tensor | None = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of logits `input` (C,), (N, C) or (N, C, d1, ...) of up to 5 axes.
+
+    target: integer class numbers (N, d1, ...), or float class probabilities of input's shape, which may need a
+    gradient. weight: (C,), how much each class counts. ignore_index: class number that counts nothing.
+    reduction: "mean" (over what counts), "sum" or "none". label_smoothing: from 0 to 1.
+
+    IndexError for a class number out of range.
+    """
+    target = target if isinstance(target, Tensor) else Tensor(target)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: reduction: given {reduction!r}, expected 'mean', 'sum' or 'none'")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing: given {label_smoothing}, expected 0 to 1")
+    if not 1 <= input.ndim <= 5:
+        raise ValueError(f"cross_entropy: input: given shape {input.shape}, expected 1 to 5 axes (N, C, ...)")
+    if input.ndim == 1:
+        batch_target = target.reshape(1, *target.shape)
+        loss = cross_entropy(
+            input.reshape(1, *input.shape), batch_target, weight, ignore_index, reduction, label_smoothing
+        )
+        return loss.reshape(()) if reduction == "none" else loss
+    classes = input.shape[1]
+    if weight is not None and (weight.shape, weight.dtype) != ((classes,), input.dtype):
+        given = f"{weight.dtype} {weight.shape}"
+        raise ValueError(f"cross_entropy: weight: given {given}, expected {input.dtype} ({classes},)")
+    scale = None if weight is None else weight.data
+    if target.dtype.kind == "f":
+        if target.shape != input.shape:
+            raise ValueError(
+                f"cross_entropy: target: given floats of shape {target.shape}, expected class probabilities "
+                f"{input.shape}, or integer class numbers {(input.shape[0], *input.shape[2:])}"
+            )
+        return ops.CrossEntropy(None, scale, ignore_index, reduction, label_smoothing)(input, target)
+    _check_class_numbers(input, target, ignore_index)
+    indices = target.data.astype(np.int64)
+    return ops.CrossEntropy(indices, scale, ignore_index, reduction, label_smoothing)(input, None)
+
+
+def _check_class_numbers(input: Tensor, target: Tensor, ignore_index: int) -> None:
+    expected = (input.shape[0], *input.shape[2:])
+    if target.shape != expected or target.dtype.kind not in "iu":
+        raise ValueError(
+            f"cross_entropy: target: given {target.dtype} {target.shape}, expected integer class numbers {expected} "
+            f"for an input of shape {input.shape}"
+        )
+    classes = input.shape[1]
+    wrong = (target.data != ignore_index) & ((target.data < 0) | (target.data >= classes))
+    if wrong.any():
+        raise IndexError(
+            f"cross_entropy: target: given class {target.data[wrong][0]}, expected 0 to {classes - 1} "
+            f"or ignore_index={ignore_index}"
+        )
+
+
+# --- shape
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 1) -> Tensor:
+    """Tensors one behind the other along `dim`; their other axes must agree."""
+    return ops.Cat(dim)(*tensors)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from `start_dim` to `end_dim` as one, in logical order."""
+    if input.ndim == 0:
+        return input.reshape(1)
+    start, end = _axis("flatten", start_dim, input.ndim), _axis("flatten", end_dim, input.ndim)
+    if start > end:
+        raise ValueError(f"flatten: start_dim: given {start_dim}, expected no axis behind end_dim={end_dim}")
+    joined = int(np.prod(input.shape[start : end + 1]))
+    return input.reshape(*input.shape[:start], joined, *input.shape[end + 1 :])
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Pad the last axes: `pad` = (left, right), (left, right, top, bottom), ...; negative amounts cut off.
+
+    mode: "constant" (with `value`, 0 if None), or "reflect", "replicate" and "circular", which take their places from
+    the input.
+    """
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ValueError(f"pad: pad: given {len(pad)} amounts, expected an even number up to {2 * input.ndim}")
+    amounts = [(0, 0)] * input.ndim
+    for position in range(len(pad) // 2):
+        amounts[input.ndim - 1 - position] = (pad[2 * position], pad[2 * position + 1])
+    if mode == "constant":
+        return ops.Pad(amounts, 0.0 if value is None else value)(input)
+    if value is not None:
+        raise ValueError(f"pad: value: given {value}, expected None with mode={mode!r}")
+    for axis, (before, after) in enumerate(amounts):
+        if before or after:
+            places = _padding_source(mode, input.shape[axis], before, after)
+            input = input[(*(slice(None),) * axis, places)]
+    return input
+
+
+def _padding_source(mode: str, size: int, before: int, after: int) -> Array:
+    """Which place of an axis of `size` each place of the padded axis shows: (before + size + after,) integers."""
+    limits = {"reflect": size - 1, "replicate": max(before, after, 0) if size else 0, "circular": size}
+    if mode not in limits:
+        raise ValueError(f"pad: mode: given {mode!r}, expected 'constant', 'reflect', 'replicate' or 'circular'")
+    if max(before, after) > limits[mode]:
+        raise ValueError(f"pad: pad: given ({before}, {after}), expected at most {limits[mode]} with mode={mode!r}")
+    places = np.arange(-before, size + after)
+    if mode == "circular":
+        return places % size
+    if mode == "replicate":
+        return places.clip(0, size - 1)
+    return size - 1 - np.abs(size - 1 - np.abs(places))  # mirrored at the first and at the last place
+
+
+def _axis(operation: str, dim: int, ndim: int) -> int:
+    """`dim` counted from the front. IndexError if there is no such axis."""
+    if not -max(1, ndim) <= dim < max(1, ndim):
+        raise IndexError(f"{operation}: dim: given {dim}, expected {-ndim} to {ndim - 1}")
+    return dim % max(1, ndim)

@@ -1,0 +1,208 @@
+"""Module: a part of a network, which holds parameters, buffers and smaller modules."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from kernels.layout import Array
+from minigrad import observe
+from minigrad.tensor import HookHandle, Tensor
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Parameter(Tensor):
+    """A tensor that a network learns: a module that is given one as an attribute counts it as its own."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Module:
+    """Base class of layers and networks. Subclasses set attributes in `__init__` and override `forward`.
+
+    An attribute that is a Parameter or a Module is registered, in the order of assignment; its dotted name is how
+    `named_parameters`, `state_dict` and observers call it.
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.__dict__.update(training=True, _name="", _parameters={}, _buffers={}, _modules={}, _forward_hooks=[])
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run `forward`, then the forward hooks."""
+        with observe.inside(self._name):
+            output = self.forward(*inputs)
+            for hook in tuple(self._forward_hooks):
+                replacement = hook(self, inputs, output)
+                output = output if replacement is None else replacement
+        return output
+
+    # --- what it holds
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: call super().__init__() before setting {name!r}")
+        if name in self._buffers and isinstance(value, Tensor):
+            self._buffers[name] = value
+            return
+        for registered in (self._parameters, self._buffers, self._modules):
+            registered.pop(name, None)
+        self.__dict__.pop(name, None)
+        if isinstance(value, Parameter):
+            self._parameters[name] = value
+        elif isinstance(value, Module):
+            self._modules[name] = value
+            value.__dict__["_name"] = name
+        else:
+            self.__dict__[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        for registered in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__.get(registered, ()):
+                return self.__dict__[registered][name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for registered in (self._parameters, self._buffers, self._modules):
+            if name in registered:
+                del registered[name]
+                return
+        super().__delattr__(name)
+
+    def register_buffer(self, name: str, tensor: Tensor) -> None:
+        """A tensor that belongs to the state but is not learned, such as a running mean."""
+        self._buffers[name] = tensor
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module, called `prefix`, and all below it, with dotted names."""
+        yield prefix, self
+        for name, module in self._modules.items():
+            yield from module.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def children(self) -> Iterator["Module"]:
+        """The modules right below this one."""
+        return iter(self._modules.values())
+
+    def _named(self, kind: str) -> Iterator[tuple[str, Any]]:
+        seen: set[Any] = set()  # a shared parameter counts once
+        for prefix, module in self.named_modules():
+            for name, tensor in module.__dict__[kind].items():
+                if tensor not in seen:
+                    seen.add(tensor)
+                    yield f"{prefix}.{name}" if prefix else name, tensor
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, in the order of registration."""
+        return self._named("_parameters")
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters, in the order of registration."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with their dotted names."""
+        return self._named("_buffers")
+
+    # --- what all of it does
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Behave as in training (dropout drops, batch normalisation uses the batch), here and below."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """Behave as in use: the same as `train(False)`."""
+        return self.train(False)
+
+    def to(self: Self, dtype: DTypeLike) -> Self:
+        """Convert all float parameters and buffers to `dtype`, in place; gradients are forgotten."""
+        for _, tensor in (*self.named_parameters(), *self.named_buffers()):
+            if tensor.dtype.kind == "f":
+                tensor.data = tensor.data.astype(dtype)
+                tensor.grad = None
+        return self
+
+    def register_forward_hook(self, hook: Callable[["Module", tuple[Any, ...], Any], Any]) -> HookHandle:
+        """Call `hook(module, inputs, output)` after forward; what it returns, unless None, replaces the output."""
+        self._forward_hooks.append(hook)
+        return HookHandle(self._forward_hooks, hook)
+
+    # --- state
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of every parameter and buffer by name, C-contiguous in its logical shape."""
+        tensors = (*self.named_parameters(), *self.named_buffers())
+        return {name: np.array(tensor.numpy(), order="C") for name, tensor in tensors}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy the arrays into this module's parameters and buffers.
+
+        KeyError if names are missing or superfluous, ValueError if a shape or dtype differs; in both cases the module
+        stays as it was.
+        """
+        own: dict[str, Tensor] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        missing, extra = own.keys() - state.keys(), state.keys() - own.keys()
+        if missing or extra:
+            raise KeyError(f"state: missing {sorted(missing) or 'none'}, unexpected {sorted(extra) or 'none'}")
+        for name, tensor in own.items():
+            given = state[name]
+            if (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(
+                    f"state: {name}: given {given.dtype} {given.shape}, expected {tensor.dtype} {tensor.shape}"
+                )
+        for name, tensor in own.items():
+            tensor.data[...] = state[name]  # into the existing memory, which keeps its layout
+
+    # --- how it looks
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses for a module without modules below it."""
+        return ""
+
+    def __repr__(self) -> str:
+        if not self._modules:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self._modules.items()]
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+class Sequential(Module):
+    """Modules one after the other; their names are "0", "1", ..."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        for position, module in enumerate(modules):
+            setattr(self, str(position), module)
+
+    def forward(self, input: Any) -> Any:
+        for module in self.children():
+            input = module(input)
+        return input
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __getitem__(self, position: int) -> Module:
+        return list(self.children())[position]
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()

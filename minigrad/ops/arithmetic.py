@@ -1,0 +1,227 @@
+"""Elementwise arithmetic, matrix products and reductions.
+
+These need no kernels: array operators and methods do, which NumPy and CuPy arrays both have. Where one operand was
+broadcast, several outputs came from one of its elements, so `unbroadcast` adds their gradients up.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from kernels.layout import Array
+from minigrad.function import Function
+
+
+def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
+    """Sum `grad` over the axes along which an array of `shape` was repeated to become as large as `grad`."""
+    if grad.shape == shape:
+        return grad
+    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
+    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and grad.shape[axis] != 1)
+    result: Array = grad.sum(axis=stretched, keepdims=True)
+    return result
+
+
+class Add(Function):
+    """a + b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(np.shape(a), np.shape(b))
+        result: Array = a + b
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        return tuple(
+            unbroadcast(grad, shape) if need else None for shape, need in zip(self.saved, self.needs, strict=True)
+        )
+
+
+class Sub(Function):
+    """a - b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(np.shape(a), np.shape(b))
+        result: Array = a - b
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        a_shape, b_shape = self.saved
+        return (
+            unbroadcast(grad, a_shape) if self.needs[0] else None,
+            unbroadcast(-grad, b_shape) if self.needs[1] else None,
+        )
+
+
+class Mul(Function):
+    """a * b: each factor's gradient is the other factor."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(np.shape(a), np.shape(b), a if self.needs[1] else None, b if self.needs[0] else None)
+        result: Array = a * b
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        a_shape, b_shape, a, b = self.saved
+        return (
+            unbroadcast(grad * b, a_shape) if self.needs[0] else None,
+            unbroadcast(grad * a, b_shape) if self.needs[1] else None,
+        )
+
+
+class Div(Function):
+    """a / b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(np.shape(a), np.shape(b), a if self.needs[1] else None, b)
+        result: Array = a / b
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        a_shape, b_shape, a, b = self.saved
+        return (
+            unbroadcast(grad / b, a_shape) if self.needs[0] else None,
+            unbroadcast(-grad * a / (b * b), b_shape) if self.needs[1] else None,
+        )
+
+
+class Pow(Function):
+    """a ** exponent, for a constant exponent."""
+
+    def __init__(self, exponent: float) -> None:
+        super().__init__()
+        if not isinstance(exponent, int | float):
+            raise TypeError(f"exponent: given {type(exponent).__name__}, expected a Python number")
+        self.exponent = exponent
+
+    def forward(self, a: Array) -> Array:
+        self.save(a)
+        result: Array = a**self.exponent
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (a,) = self.saved
+        if self.exponent == 0:
+            return (np.zeros_like(grad),)  # a constant, also where a is 0 and a ** -1 is infinite
+        return (grad * (self.exponent * a ** (self.exponent - 1)),)
+
+
+class Exp(Function):
+    """e ** a, which is its own derivative."""
+
+    def forward(self, a: Array) -> Array:
+        output: Array = np.exp(a)
+        self.save(output)
+        return output
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (output,) = self.saved
+        return (grad * output,)
+
+
+class Log(Function):
+    """The natural logarithm."""
+
+    def forward(self, a: Array) -> Array:
+        self.save(a)
+        result: Array = np.log(a)
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (a,) = self.saved
+        return (grad / a,)
+
+
+class Cast(Function):
+    """The same numbers in another dtype."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, a: Array) -> Array:
+        self.save(a.dtype)
+        return a.astype(self.dtype)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (dtype,) = self.saved
+        return (grad.astype(dtype),)
+
+
+class MatMul(Function):
+    """a @ b, with the axes before the last two broadcast."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        result: Array = a @ b
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        # A vector takes part as a matrix of one row (a) or one column (b), whose axis the result lacks.
+        rows = a[None, :] if a.ndim == 1 else a
+        cols = b[:, None] if b.ndim == 1 else b
+        if a.ndim == 1:
+            grad = np.expand_dims(grad, -1 if b.ndim == 1 else -2)
+        if b.ndim == 1:
+            grad = np.expand_dims(grad, -1)
+        a_grad = b_grad = None
+        if self.needs[0]:
+            a_grad = unbroadcast(grad @ np.swapaxes(cols, -1, -2), rows.shape).reshape(a.shape)
+        if self.needs[1]:
+            b_grad = unbroadcast(np.swapaxes(rows, -1, -2) @ grad, cols.shape).reshape(b.shape)
+        return a_grad, b_grad
+
+
+class Sum(Function):
+    """Sum over some axes, or all: each summand's gradient is that of the sum."""
+
+    def __init__(self, dim: int | tuple[int, ...] | None, keepdim: bool) -> None:
+        super().__init__()
+        self.dim, self.keepdim = dim, keepdim
+
+    def forward(self, a: Array) -> Array:
+        self.save(a.shape)
+        result: Array = a.sum(axis=self.dim, keepdims=self.keepdim)
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (shape,) = self.saved
+        if self.dim is not None and not self.keepdim:
+            dims = self.dim if isinstance(self.dim, tuple) else (self.dim,)
+            grad = np.expand_dims(grad, tuple(dim % len(shape) for dim in dims))
+        return (np.broadcast_to(grad, shape),)
+
+
+class Max(Function):
+    """The largest element; equal maxima share the gradient evenly."""
+
+    def forward(self, a: Array) -> Array:
+        output: Array = a.max()
+        self.save(a, output)
+        return output
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        a, output = self.saved
+        winners = (a == output) | np.isnan(a)
+        return (winners * (grad / winners.sum()).astype(grad.dtype),)
+
+
+class MaxAlong(Function):
+    """The largest elements along one axis; the first of equal maxima has the gradient. `indices` says where."""
+
+    def __init__(self, dim: int, keepdim: bool) -> None:
+        super().__init__()
+        self.dim, self.keepdim = dim, keepdim
+
+    def forward(self, a: Array) -> Array:
+        indices = a.argmax(axis=self.dim, keepdims=True)
+        self.save(indices, a.shape)
+        values: Array = np.take_along_axis(a, indices, axis=self.dim)
+        self.indices = indices if self.keepdim else indices.squeeze(self.dim)
+        return values if self.keepdim else values.squeeze(self.dim)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        indices, shape = self.saved
+        a_grad = np.zeros_like(grad, shape=shape)
+        np.put_along_axis(a_grad, indices, grad if self.keepdim else np.expand_dims(grad, self.dim), axis=self.dim)
+        return (a_grad,)

@@ -1,0 +1,90 @@
+"""Convolution: a filter slides over the image. Backward convolves too, once for the input and once for the weight."""
+
+from typing import Any
+
+import numpy as np
+
+from kernels.geometry import Padding, output_size, span
+from kernels.layout import Array, hwio, nchw, nhwc, oihw
+from minigrad.function import Function
+from minigrad.ops.arguments import both_sides, pair, require_axes, require_output
+
+
+class Conv2d(Function):
+    """Input (N, C, H, W) and weight (O, C/groups, kh, kw) -> (N, O, OH, OW), with ReLU in the same pass if asked.
+
+    It keeps its input and its weight, and the columns of im2col never: unrolling them again costs less than holding
+    nine copies of every activation. With ReLU it keeps the output too, which the next layer keeps anyway.
+    """
+
+    def __init__(self, stride: Any, padding: Any, dilation: Any, groups: int, activation: str | None) -> None:
+        super().__init__()
+        self.stride = pair("conv2d: stride", stride, 1)
+        self.dilation = pair("conv2d: dilation", dilation, 1)
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ValueError(f"conv2d: padding: given {padding!r}, expected ints, 'same' or 'valid'")
+            if padding == "same" and self.stride != (1, 1):
+                raise ValueError(f"conv2d: padding: 'same' needs stride 1, given stride {self.stride}")
+            self.padding: Any = padding
+        else:
+            self.padding = both_sides(pair("conv2d: padding", padding, 0))
+        if groups < 1:
+            raise ValueError(f"conv2d: groups: given {groups}, expected at least 1")
+        if activation not in (None, "relu"):
+            raise ValueError(f"conv2d: activation: given {activation!r}, expected None or 'relu'")
+        self.groups, self.activation = groups, activation
+
+    def _check(self, input: Array, weight: Array, bias: Array | None) -> None:
+        groups = self.groups
+        require_axes("conv2d: input", input.shape, "(N, C, H, W) or (C, H, W)", input.ndim == 4)
+        full = weight.ndim == 4 and min(weight.shape) > 0
+        require_axes("conv2d: weight", weight.shape, "(O, C/groups, kh, kw), none of them 0", full)
+        channels, outputs = input.shape[1], weight.shape[0]
+        if channels % groups or outputs % groups:
+            raise ValueError(
+                f"conv2d: groups: given {groups}, expected a divisor of the {channels} input channels "
+                f"and of the {outputs} output channels"
+            )
+        if weight.shape[1] * groups != channels:
+            raise ValueError(
+                f"conv2d: weight: given shape {weight.shape}, expected (O, {channels // groups}, kh, kw) "
+                f"for an input of {channels} channels in {groups} group(s)"
+            )
+        if bias is not None:
+            require_axes("conv2d: bias", bias.shape, f"({outputs},)", bias.shape == (outputs,))
+
+    def _sides(self, kernel: tuple[int, int]) -> Padding:
+        """Padding as ((top, bottom), (left, right)). "same" puts an odd place at the end, as PyTorch does."""
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        if self.padding == "same":
+            rows, cols = (span(k, d) - 1 for k, d in zip(kernel, self.dilation, strict=True))
+            return (rows // 2, rows - rows // 2), (cols // 2, cols - cols // 2)
+        sides: Padding = self.padding
+        return sides
+
+    def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
+        self._check(input, weight, bias)
+        size = input.shape[2], input.shape[3]
+        kernel = weight.shape[2], weight.shape[3]
+        sides = self._sides(kernel)
+        output = output_size(size, kernel, self.stride, sides, self.dilation)
+        spans = span(kernel[0], self.dilation[0]), span(kernel[1], self.dilation[1])
+        require_output("conv2d", size, spans, output, sides)
+        self.window = (self.stride, sides, self.dilation, self.groups)
+        self.size, self.kernel_size = size, kernel
+        x, w = nhwc(input), hwio(weight)
+        y: Array = self.kernels.conv2d(x, w, bias, *self.window, self.activation)
+        self.save(x if self.needs[1] else None, w if self.needs[0] else None, y if self.activation else None)
+        return nchw(y)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        x, w, y = self.saved
+        g = nhwc(grad)
+        if self.activation:
+            g = self.kernels.relu_backward(g, y)
+        x_grad = nchw(self.kernels.conv2d_input_grad(g, w, self.size, *self.window)) if self.needs[0] else None
+        w_grad = oihw(self.kernels.conv2d_weight_grad(g, x, self.kernel_size, *self.window)) if self.needs[1] else None
+        bias_grad: np.ndarray | None = self.kernels.channel_sum(g) if self.needs[2] else None
+        return x_grad, w_grad, bias_grad

@@ -1,0 +1,123 @@
+"""Operations that move numbers and leave them as they are: backward moves the gradients the same way back."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kernels.layout import Array, nchw, nhwc
+from minigrad.function import Function
+
+
+class Reshape(Function):
+    """The same elements in logical order in another shape."""
+
+    def __init__(self, *shape: Any) -> None:
+        super().__init__()
+        self.shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+
+    def forward(self, a: Array) -> Array:
+        self.save(a.shape)
+        try:
+            return a.reshape(self.shape)
+        except ValueError:
+            raise ValueError(f"shape: given {self.shape} for {a.size} elements of shape {a.shape}") from None
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (shape,) = self.saved
+        return (grad.reshape(shape),)
+
+
+class Permute(Function):
+    """The axes in a new order."""
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.dims = tuple(dims)
+
+    def forward(self, a: Array) -> Array:
+        if sorted(dim % a.ndim for dim in self.dims) != list(range(a.ndim)):
+            raise ValueError(f"dims: given {self.dims}, expected each of {a.ndim} axes once")
+        return a.transpose(self.dims)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        order = [dim % grad.ndim for dim in self.dims]
+        return (grad.transpose([order.index(axis) for axis in range(grad.ndim)]),)
+
+
+class Index(Function):
+    """a[key]. An element that was taken several times receives several gradients, which are added up."""
+
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.key = key
+
+    def forward(self, a: Array) -> Array:
+        self.save(a.shape)
+        result: Array = a[self.key]
+        return result
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (shape,) = self.saved
+        a_grad = np.zeros_like(grad, shape=shape)
+        np.add.at(a_grad, self.key, grad)
+        return (a_grad,)
+
+
+def channels_last_axis(dim: int, ndim: int) -> int:
+    """Where axis `dim` of a tensor lies in the kernels' channels-last array: channels at the end, the others before."""
+    return dim if dim == 0 or ndim < 3 else ndim - 1 if dim == 1 else dim - 1
+
+
+class Cat(Function):
+    """Tensors one behind the other along an axis; backward parts the gradient where they met."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = operator.index(dim)
+
+    def forward(self, *arrays: Array) -> Array:
+        if not arrays:
+            raise ValueError("tensors: given none, expected at least one")
+        shapes = [a.shape for a in arrays]
+        ndim = len(shapes[0])
+        if not -ndim <= self.dim < ndim:
+            raise IndexError(f"dim: given {self.dim}, expected {-ndim} to {ndim - 1} for tensors of {ndim} axes")
+        dim = self.dim % ndim
+        if len({(len(s), s[:dim], s[dim + 1 :]) for s in shapes}) > 1:
+            listed = ", ".join(f"tensor {i}: {shape}" for i, shape in enumerate(shapes))
+            raise ValueError(f"tensors: shapes must agree in all axes but dim={dim}, given {listed}")
+        self.axis = channels_last_axis(dim, ndim)
+        self.save([shape[dim] for shape in shapes])
+        if ndim < 3:
+            return self.kernels.cat(arrays, self.axis)
+        return nchw(self.kernels.cat([nhwc(a) for a in arrays], self.axis))
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (sizes,) = self.saved
+        if grad.ndim < 3:
+            return tuple(self.kernels.split(grad, sizes, self.axis))
+        return tuple(nchw(piece) for piece in self.kernels.split(nhwc(grad), sizes, self.axis))
+
+
+class Pad(Function):
+    """`value` added around, or, where an amount is negative, the edge cut off. One (before, after) per axis."""
+
+    def __init__(self, amounts: Sequence[tuple[int, int]], value: float) -> None:
+        super().__init__()
+        self.amounts, self.value = list(amounts), value
+
+    def _pad(self, a: Array, amounts: list[tuple[int, int]], value: float) -> Array:
+        if a.ndim < 3:
+            return self.kernels.pad(a, amounts, value)
+        return nchw(self.kernels.pad(nhwc(a), [amounts[0], *amounts[2:], amounts[1]], value))
+
+    def forward(self, a: Array) -> Array:
+        for axis, (size, (before, after)) in enumerate(zip(a.shape, self.amounts, strict=True)):
+            if size + before + after < 0 or size + min(0, before) + min(0, after) < 0:
+                raise ValueError(f"pad: given ({before}, {after}) for axis {axis}, which has only {size} places")
+        return self._pad(a, self.amounts, self.value)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        return (self._pad(grad, [(-before, -after) for before, after in self.amounts], 0.0),)

@@ -1,0 +1,264 @@
+"""Tensor: an array that remembers how it was made.
+
+`data` is a plain NumPy array, and so is `grad`. Arithmetic makes new tensors, each of which hangs on the operation that
+made it (`grad_fn`). `backward()` walks from a loss back through these operations and leaves in the `grad` of each leaf
+how much the loss changes with it.
+"""
+
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from kernels.layout import Array
+from minigrad import ops  # operations make tensors, and tensors call operations: a circle, closed when both are loaded
+
+Hook = Callable[[Array], Array | None]
+DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+
+
+class MaxResult(NamedTuple):
+    """What `Tensor.max(dim)` returns: the maxima, and where along `dim` the first of them is (int64, no gradient)."""
+
+    values: "Tensor"
+    indices: "Tensor"
+
+
+class HookHandle:
+    """What `register_hook` returns; `remove()` takes the hook off again."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook off; once is enough."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+def as_data(data: Any) -> Array:
+    """The array for `Tensor(data)`: arrays as they are, Python floats as float32. TypeError for other dtypes."""
+    array: Array = data if hasattr(data, "__array_interface__") and hasattr(data, "ndim") else np.asarray(data)
+    if isinstance(array, np.generic):
+        array = np.asarray(array)
+    if array.dtype == np.float64 and not hasattr(data, "dtype"):
+        array = array.astype(np.float32)
+    if array.dtype.name not in DTYPES:
+        raise TypeError(f"data: given dtype {array.dtype}, expected one of {', '.join(DTYPES)}")
+    return array
+
+
+def scalar_or_tensor(value: Any) -> "Tensor | float":
+    """The other operand of an arithmetic operator. NumPy scalars become Python numbers, which never promote."""
+    if isinstance(value, Tensor | bool | int | float):
+        return value
+    return value.item() if isinstance(value, np.generic) else Tensor(value)
+
+
+class Tensor:
+    """An array of numbers of any shape, with the graph that made it.
+
+    data: the array, shared with the caller and not copied. Lists of floats become float32.
+    requires_grad: whether `backward` shall compute a gradient for it; for float32 and float64 only.
+
+    An image batch has the shape (N, C, H, W). TypeError for data that is not numeric.
+    """
+
+    __slots__ = ("__weakref__", "_leaf_hooks", "data", "grad", "grad_fn", "requires_grad")
+    __array_ufunc__ = None  # so that `numpy_array * tensor` asks the tensor
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data: Array = as_data(data)
+        if requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(f"requires_grad: only float tensors have gradients, and data is {self.data.dtype}")
+        self.requires_grad = requires_grad
+        self.grad: Array | None = None
+        self.grad_fn: ops.Function | None = None
+        self._leaf_hooks: list[Hook] = []
+
+    # --- the graph
+
+    @property
+    def node(self) -> "ops.Function | Tensor":
+        """Where this tensor's gradient goes in a backward walk: to the operation that made it, or to a leaf itself."""
+        return self.grad_fn or self
+
+    @property
+    def hooks(self) -> list[Hook]:
+        """What `register_hook` has put here."""
+        return self.grad_fn.hooks if self.grad_fn else self._leaf_hooks
+
+    def backward(self, gradient: "Tensor | Array | None" = None) -> None:
+        """Add to each leaf's `grad` the gradient of this tensor with respect to it.
+
+        gradient: of the final quantity with respect to this tensor, same shape and dtype; 1 for a single number.
+        RuntimeError if the tensor does not require a gradient, if `gradient` is missing for more than one number, or
+        if the graph has been walked before. ValueError if `gradient` does not fit.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward: this tensor does not require a gradient, and neither does what it came from")
+        if gradient is None:
+            if self.data.size != 1:
+                raise RuntimeError(f"backward: gradient is needed for a tensor of shape {self.shape}, not one number")
+            gradient = np.ones_like(self.data)
+        array = gradient.data if isinstance(gradient, Tensor) else gradient
+        if (array.shape, array.dtype) != (self.shape, self.dtype):
+            raise ValueError(
+                f"gradient: given {array.dtype} {array.shape}, expected {self.dtype} {self.shape}, as the tensor's"
+            )
+        ops.backward(self, array)
+
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call `hook(gradient)` when this tensor's gradient is complete; an array that it returns takes its place.
+
+        RuntimeError if the tensor does not require a gradient.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("register_hook: this tensor does not require a gradient")
+        self.hooks.append(hook)
+        return HookHandle(self.hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Leave the gradient in `grad` for this tensor too, though it is not a leaf."""
+        if self.grad_fn is None:
+            return
+        me = weakref.ref(self)  # the hook must not keep the tensor alive
+
+        def keep(gradient: Array) -> None:
+            tensor = me()
+            if tensor is not None:
+                tensor.grad = gradient.copy(order="K") if tensor.grad is None else tensor.grad + gradient
+
+        self.register_hook(keep)
+
+    def detach(self) -> "Tensor":
+        """The same data without its past."""
+        return Tensor(self.data)
+
+    # --- what it holds
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    def numpy(self) -> Array:
+        """The data as a NumPy array, not copied."""
+        return self.data
+
+    def item(self) -> float:
+        """The one number in it, as a Python number. ValueError if there are more."""
+        if self.data.size != 1:
+            raise ValueError(f"item: the tensor has shape {self.shape}, expected a single number")
+        return self.data.item()
+
+    def to(self, dtype: DTypeLike) -> "Tensor":
+        """The same numbers in another dtype; gradients come back in this one's."""
+        return self if np.dtype(dtype) == self.dtype else ops.Cast(np.dtype(dtype))(self)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        numbers = np.array2string(self.data, precision=4, separator=", ", prefix="Tensor(", threshold=100)
+        past = f", grad_fn={self.grad_fn}" if self.grad_fn else ", requires_grad=True" if self.requires_grad else ""
+        dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        return f"Tensor({numbers}{dtype}{past})"
+
+    # --- arithmetic, with NumPy's broadcasting
+
+    def __add__(self, other: Any) -> "Tensor":
+        return ops.Add()(self, scalar_or_tensor(other))
+
+    def __sub__(self, other: Any) -> "Tensor":
+        return ops.Sub()(self, scalar_or_tensor(other))
+
+    def __mul__(self, other: Any) -> "Tensor":
+        return ops.Mul()(self, scalar_or_tensor(other))
+
+    def __truediv__(self, other: Any) -> "Tensor":
+        return ops.Div()(self, scalar_or_tensor(other))
+
+    def __radd__(self, other: Any) -> "Tensor":
+        return ops.Add()(scalar_or_tensor(other), self)
+
+    def __rsub__(self, other: Any) -> "Tensor":
+        return ops.Sub()(scalar_or_tensor(other), self)
+
+    def __rmul__(self, other: Any) -> "Tensor":
+        return ops.Mul()(scalar_or_tensor(other), self)
+
+    def __rtruediv__(self, other: Any) -> "Tensor":
+        return ops.Div()(scalar_or_tensor(other), self)
+
+    def __neg__(self) -> "Tensor":
+        return ops.Mul()(self, -1)
+
+    def __pow__(self, exponent: float) -> "Tensor":
+        """Each element to a constant power."""
+        return ops.Pow(exponent)(self)
+
+    def __matmul__(self, other: Any) -> "Tensor":
+        """Matrix product of the last two axes, the axes before broadcast; vectors as in NumPy."""
+        return ops.MatMul()(self, other if isinstance(other, Tensor) else Tensor(other))
+
+    def __rmatmul__(self, other: Any) -> "Tensor":
+        return ops.MatMul()(Tensor(other), self)
+
+    def exp(self) -> "Tensor":
+        return ops.Exp()(self)
+
+    def log(self) -> "Tensor":
+        """The natural logarithm."""
+        return ops.Log()(self)
+
+    # --- reductions: over `dim` (a number, several, or None for all)
+
+    def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+        return ops.Sum(dim, keepdim)(self)
+
+    def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+        total = self.sum(dim, keepdim)
+        return total / np.divide(self.data.size, max(1, total.data.size)) if total.data.size else total
+
+    def max(self, dim: int | None = None, keepdim: bool = False) -> "Tensor | MaxResult":
+        """The largest element; with `dim`, the largest along it, and their indices.
+
+        As in PyTorch, several equal maxima share the gradient evenly without `dim`; with it the first has it all.
+        """
+        if dim is None:
+            return ops.Max()(self)
+        operation = ops.MaxAlong(dim, keepdim)
+        values = operation(self)
+        return MaxResult(values, Tensor(operation.indices))
+
+    # --- shape
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """The same elements in logical order in another shape; one size may be -1."""
+        return ops.Reshape(*shape)(self)
+
+    def transpose(self, dim0: int, dim1: int) -> "Tensor":
+        """Two axes swapped."""
+        dims = list(range(self.ndim))
+        dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+        return ops.Permute(dims)(self)
+
+    def permute(self, *dims: int) -> "Tensor":
+        """All axes in a new order."""
+        return ops.Permute(dims)(self)
+
+    def __getitem__(self, key: Any) -> "Tensor":
+        """Indexing as in NumPy, with numbers, slices, None, `...`, and arrays or tensors of integers or booleans."""
+        keys = key if isinstance(key, tuple) else (key,)
+        plain = tuple(k.data if isinstance(k, Tensor) else k for k in keys)
+        return ops.Index(plain)(self)

@@ -1,0 +1,172 @@
+import gzip
+import shutil
+import sys
+
+import pytest
+
+from minigrad.data import DataError, download as module
+from minigrad.data.download import download, unpack_debian_package
+
+BODY = bytes(range(256)) * 1000
+
+
+def trickle(handler) -> None:
+    """A byte now and then, so that no single read times out."""
+    handler.send(b"", promised=10**6)
+    try:
+        while not handler.server.stop.wait(0.02):
+            handler.wfile.write(b"x")
+    except OSError:  # the other side hung up
+        pass
+
+
+def test_writes_what_the_server_has(server, tmp_path):
+    server.answers["file"] = lambda handler: handler.send(BODY)
+    download(server.address + "file", tmp_path / "file", quiet=True)
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_follows_a_redirection(server, tmp_path):
+    server.answers["old"] = lambda handler: handler.send(b"moved", status=301, Location="/file")
+    server.answers["file"] = lambda handler: handler.send(BODY)
+    download(server.address + "old", tmp_path / "file", quiet=True)
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_does_not_unpack_what_the_server_calls_encoded(server, tmp_path):
+    packed = gzip.compress(BODY)
+    server.answers["file.gz"] = lambda handler: handler.send(packed, Content_Encoding="gzip")
+    download(server.address + "file.gz", tmp_path / "file.gz", quiet=True)
+    assert (tmp_path / "file.gz").read_bytes() == packed
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda handler: handler.send(b"nothing here", status=404), "404"),
+        (lambda handler: handler.send(b"broken", status=503), "503"),
+        (lambda handler: handler.send(BODY[:1000], promised=len(BODY)), "IncompleteRead"),
+        (lambda handler: handler.send(bytes(2**20 + 1)), "expected at most 1048576 bytes, found more"),
+        (trickle, "stalled: expected 65536 bytes in 0.2 s, found fewer"),
+        (lambda handler: handler.server.stop.wait(30), r"[Rr]ead timed out"),
+        (lambda handler: handler.wfile.write(b"no HTTP"), "BadStatusLine|Connection"),
+    ],
+)
+def test_a_bad_answer_is_an_error_that_names_the_address(server, tmp_path, monkeypatch, answer, message):
+    monkeypatch.setattr(module, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(module, "READ_SECONDS", 0.5)
+    server.answers["file"] = answer
+    with pytest.raises(DataError, match=message) as caught:
+        download(server.address + "file", tmp_path / "file", quiet=True)
+    assert str(caught.value).startswith(server.address + "file: ")
+
+
+def test_a_slow_but_steady_server_is_not_stalled(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(module, "STALL_BYTES", 100)
+
+    def steady(handler):
+        handler.send(b"", promised=10 * 1000)
+        for _ in range(10):
+            handler.server.stop.wait(0.04)
+            handler.wfile.write(bytes(1000))
+
+    server.answers["file"] = steady
+    download(server.address + "file", tmp_path / "file", quiet=True)
+    assert (tmp_path / "file").stat().st_size == 10_000
+
+
+def test_nobody_listening_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(DataError, match=r"http://127.0.0.1:9/file: .*refused"):
+        download("http://127.0.0.1:9/file", tmp_path / "file", quiet=True)
+
+
+def test_a_full_disk_is_an_error(server, tmp_path):
+    server.answers["file"] = lambda handler: handler.send(BODY)
+    with pytest.raises(DataError, match="No such file"):  # the folder is absent: any failure to write will do
+        download(server.address + "file", tmp_path / "absent" / "file", quiet=True)
+
+
+def test_progress_is_a_line_or_a_bar_or_nothing(server, tmp_path, monkeypatch, capsys):
+    server.answers["file"] = lambda handler: handler.send(BODY)
+    url = server.address + "file"
+    download(url, tmp_path / "file", quiet=False)
+    assert capsys.readouterr() == ("", f"minigrad: fetching {url}\n")
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    download(url, tmp_path / "file", quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+    monkeypatch.setenv("TERM", "xterm")
+    download(url, tmp_path / "file", quiet=False)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "256.0/256.0 kB" in err
+    assert "fetching" not in err
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Replace apt-get and dpkg-deb by shell scripts with these bodies; a tool that is not named is not installed."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    def install(**bodies: str) -> None:
+        for name, body in bodies.items():
+            path = tmp_path / "bin" / name.replace("_", "-")
+            path.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{body}\n")
+            path.chmod(0o755)
+
+    return install
+
+
+def test_unpacks_a_debian_package(tools, tmp_path):
+    tools(
+        apt_get='[ "$*" = "download some-data" ] && touch some-data_1_all.deb',
+        dpkg_deb='[ "$1" = -x ] && [ -f "$2" ] && mkdir -p "$3/usr" && echo contents > "$3/usr/file"',
+    )
+    root = unpack_debian_package("some-data", tmp_path / "scratch")
+    assert (root / "usr" / "file").read_text() == "contents\n"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+def test_the_real_dpkg_deb_understands_the_command(tools, tmp_path):
+    control = tmp_path / "package" / "DEBIAN" / "control"
+    control.parent.mkdir(parents=True)
+    control.write_text("Package: some-data\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: d\n")
+    (tmp_path / "package" / "file").write_text("contents")
+    tools(apt_get=f"dpkg-deb --build {tmp_path}/package some-data_1_all.deb", dpkg_deb='exec dpkg-deb "$@"')
+    root = unpack_debian_package("some-data", tmp_path / "scratch")
+    assert (root / "file").read_text() == "contents"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "message"),
+    [
+        ({}, "apt-get is not installed"),
+        ({"apt_get": "true"}, "dpkg-deb is not installed"),
+        (
+            {"apt_get": "echo W: harmless >&2; echo E: Unable to locate package x >&2; exit 100", "dpkg_deb": ""},
+            "`apt-get download` failed with 100: E: Unable to locate package x .the package lists .*apt-get update",
+        ),
+        (
+            {"apt_get": "echo E: Failed to fetch it >&2; echo W: harmless >&2; exit 100", "dpkg_deb": ""},
+            "`apt-get download` failed with 100: E: Failed to fetch it$",
+        ),
+        (
+            {"apt_get": "touch a.deb", "dpkg_deb": "echo dpkg-deb: error: no archive >&2; exit 2"},
+            "`dpkg-deb -x` failed with 2: dpkg-deb: error: no archive$",
+        ),
+        ({"apt_get": "exit 3", "dpkg_deb": ""}, "`apt-get download` failed with 3"),
+        ({"apt_get": "exec sleep 30", "dpkg_deb": ""}, "timed out after 0.3 seconds"),
+    ],
+)
+def test_what_debians_tools_say_is_told(tools, tmp_path, monkeypatch, scripts, message):
+    monkeypatch.setattr(module, "APT_SECONDS", 0.3 if "sleep" in str(scripts) else 30)
+    tools(**scripts)
+    with pytest.raises(DataError, match=message) as caught:
+        unpack_debian_package("some-data", tmp_path / "scratch")
+    assert str(caught.value).startswith("Debian's package some-data: ")
