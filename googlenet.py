@@ -46,9 +46,11 @@ TABLE_1 = {
 class BasicConv2d(nn.Module):
     """A convolution with its ReLU: the paper rectifies all of them."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, **options: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, activation="relu", **options)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, activation="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernels.layout import Array
-from minigrad import observe
 from minigrad.function import Function, as_array
+from minigrad.observe import observers
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -109,5 +109,5 @@ def _finish(leaf: "Tensor", sums: GradientSums) -> None:
         leaf.grad = gradient if ours else gradient.copy(order="K")
     else:
         leaf.grad += gradient
-    for observer in observe.observers():
+    for observer in observers():
         observer.gradient_ready(leaf, leaf.grad)

@@ -17,7 +17,8 @@ import numpy as np
 
 import kernels
 from kernels.layout import Array
-from minigrad import observe, tensor  # the tensor module calls operations, and they make tensors: a circle
+from minigrad import tensor  # the tensor module calls operations, and they make tensors: a circle
+from minigrad.observe import observers, path
 
 _grad_enabled: ContextVar[bool] = ContextVar("minigrad_grad_enabled", default=True)
 _numbers = itertools.count()
@@ -93,19 +94,19 @@ class Function:
 
         Python numbers go to `forward` as they are: they never promote an array's dtype.
         """
-        arrays = tuple(i.data if isinstance(i, tensor.Tensor) else i for i in inputs)
+        arrays: tuple[Any, ...] = tuple(i.data if isinstance(i, tensor.Tensor) else i for i in inputs)
         self._check_dtypes(arrays)
         self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
-        self.path = observe.path()
+        self.path = path()
         self.needs = tuple(is_grad_enabled() and isinstance(i, tensor.Tensor) and i.requires_grad for i in inputs)
-        for observer in observe.observers():
+        for observer in observers():
             observer.before_forward(self, arrays)
         with np.errstate(all="ignore"):  # infinities and NaN are results here, as in PyTorch
             output = as_array(self.forward(*arrays))
-        for observer in observe.observers():
+        for observer in observers():
             observer.after_forward(self, output)
         result = tensor.Tensor(output)
-        if any(self.needs):
+        if any(self.needs) and output.dtype.kind == "f":
             self.number = next(_numbers)
             self.inputs = tuple(
                 i.node if isinstance(i, tensor.Tensor) and need else None
@@ -117,7 +118,7 @@ class Function:
 
     def gradients(self, grad: Array) -> tuple[Array | None, ...]:
         """Run backward once, check what it returns, and free what was saved."""
-        for observer in observe.observers():
+        for observer in observers():
             observer.before_backward(self, grad)
         results = self.backward(grad)
         if len(results) != len(self.needs):
@@ -129,7 +130,7 @@ class Function:
                 raise RuntimeError(
                     f"{self.name}.backward: gradient {position}: given {given}, expected {dtype} {shape}"
                 )
-        for observer in observe.observers():
+        for observer in observers():
             observer.after_backward(self, gradients)
         self.saved, self.freed = (), True
         return gradients

@@ -12,6 +12,7 @@ import numpy as np
 
 from kernels.layout import Array
 from minigrad import ops, random
+from minigrad.ops.arguments import resolve_axis
 from minigrad.tensor import Tensor
 
 
@@ -81,12 +82,12 @@ def relu(input: Tensor) -> Tensor:
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """exp(x) / sum(exp(x)) along `dim`: numbers become probabilities."""
-    return ops.Softmax(_axis("softmax", dim, input.ndim))(input)
+    return ops.Softmax(resolve_axis("softmax: dim", dim, input.ndim))(input)
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """log(softmax(input, dim)), computed so that nothing overflows."""
-    return ops.LogSoftmax(_axis("log_softmax", dim, input.ndim))(input)
+    return ops.LogSoftmax(resolve_axis("log_softmax: dim", dim, input.ndim))(input)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -218,7 +219,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The axes from `start_dim` to `end_dim` as one, in logical order."""
     if input.ndim == 0:
         return input.reshape(1)
-    start, end = _axis("flatten", start_dim, input.ndim), _axis("flatten", end_dim, input.ndim)
+    start, end = resolve_axis("flatten: start_dim", start_dim, input.ndim), resolve_axis("flatten: end_dim", end_dim, input.ndim)
     if start > end:
         raise ValueError(f"flatten: start_dim: given {start_dim}, expected no axis behind end_dim={end_dim}")
     joined = int(np.prod(input.shape[start : end + 1]))
@@ -243,7 +244,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     for axis, (before, after) in enumerate(amounts):
         if before or after:
             places = _padding_source(mode, input.shape[axis], before, after)
-            input = input[(*(slice(None),) * axis, places)]
+            input = input[(slice(None),) * axis + (places,)]
     return input
 
 
@@ -260,10 +261,3 @@ def _padding_source(mode: str, size: int, before: int, after: int) -> Array:
     if mode == "replicate":
         return places.clip(0, size - 1)
     return size - 1 - np.abs(size - 1 - np.abs(places))  # mirrored at the first and at the last place
-
-
-def _axis(operation: str, dim: int, ndim: int) -> int:
-    """`dim` counted from the front. IndexError if there is no such axis."""
-    if not -max(1, ndim) <= dim < max(1, ndim):
-        raise IndexError(f"{operation}: dim: given {dim}, expected {-ndim} to {ndim - 1}")
-    return dim % max(1, ndim)

@@ -58,8 +58,9 @@ def gradcheck(
         given = _backward(fn, inputs, probe)
         middle = _value(fn, inputs)
         ahead, behind = (_value(fn, _moved(inputs, probe, step)) for step in (eps, -eps))
-        measured = float(np.sum(probe.upstream * ((ahead - behind) / (2 * eps))))
-        scale = max(abs(given), abs(measured))
+        terms = probe.upstream * ((ahead - behind) / (2 * eps))
+        measured = float(np.sum(terms))
+        scale = max(abs(given), abs(measured), np.abs(terms).max(initial=0.0))
         if abs(given - measured) <= atol + rtol * scale:
             continue
         right = float(np.sum(probe.upstream * ((ahead - middle) / eps)))

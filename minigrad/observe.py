@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Observer:
     """Override what you want to see. `function.name` and `function.path` tell the operation and its module."""
 
-    def before_forward(self, function: "Function", inputs: "tuple[Array | None, ...]") -> None:
+    def before_forward(self, function: "Function", inputs: "tuple[Array | float | None, ...]") -> None:
         """An operation is about to run on these arrays."""
 
     def after_forward(self, function: "Function", output: Array) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from kernels.layout import Array
 from minigrad import ops  # operations make tensors, and tensors call operations: a circle, closed when both are loaded
+from minigrad.ops.arguments import resolve_axis
 
 Hook = Callable[[Array], Array | None]
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
@@ -40,9 +41,7 @@ class HookHandle:
 
 def as_data(data: Any) -> Array:
     """The array for `Tensor(data)`: arrays as they are, Python floats as float32. TypeError for other dtypes."""
-    array: Array = data if hasattr(data, "__array_interface__") and hasattr(data, "ndim") else np.asarray(data)
-    if isinstance(array, np.generic):
-        array = np.asarray(array)
+    array: Array = np.asarray(data)
     if array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
     if array.dtype.name not in DTYPES:
@@ -52,9 +51,9 @@ def as_data(data: Any) -> Array:
 
 def scalar_or_tensor(value: Any) -> "Tensor | float":
     """The other operand of an arithmetic operator. NumPy scalars become Python numbers, which never promote."""
-    if isinstance(value, Tensor | bool | int | float):
-        return value
-    return value.item() if isinstance(value, np.generic) else Tensor(value)
+    if isinstance(value, np.generic):  # first, since np.float64 is a kind of float
+        return value.item()
+    return value if isinstance(value, Tensor | bool | int | float) else Tensor(value)
 
 
 class Tensor:
@@ -66,7 +65,7 @@ class Tensor:
     An image batch has the shape (N, C, H, W). TypeError for data that is not numeric.
     """
 
-    __slots__ = ("__weakref__", "_leaf_hooks", "data", "grad", "grad_fn", "requires_grad")
+    __slots__ = ("__weakref__", "_leaf_hooks", "_retains", "data", "grad", "grad_fn", "requires_grad")
     __array_ufunc__ = None  # so that `numpy_array * tensor` asks the tensor
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
@@ -77,6 +76,7 @@ class Tensor:
         self.grad: Array | None = None
         self.grad_fn: ops.Function | None = None
         self._leaf_hooks: list[Hook] = []
+        self._retains = False
 
     # --- the graph
 
@@ -122,14 +122,15 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Leave the gradient in `grad` for this tensor too, though it is not a leaf."""
-        if self.grad_fn is None:
+        if self.grad_fn is None or self._retains:
             return
+        self._retains = True
         me = weakref.ref(self)  # the hook must not keep the tensor alive
 
         def keep(gradient: Array) -> None:
             tensor = me()
             if tensor is not None:
-                tensor.grad = gradient.copy(order="K") if tensor.grad is None else tensor.grad + gradient
+                tensor.grad = gradient.copy(order="K") if tensor.grad is None else np.asarray(tensor.grad + gradient)
 
         self.register_hook(keep)
 
@@ -205,7 +206,7 @@ class Tensor:
 
     def __pow__(self, exponent: float) -> "Tensor":
         """Each element to a constant power."""
-        return ops.Pow(exponent)(self)
+        return ops.Pow(exponent.item() if isinstance(exponent, np.generic) else exponent)(self)
 
     def __matmul__(self, other: Any) -> "Tensor":
         """Matrix product of the last two axes, the axes before broadcast; vectors as in NumPy."""
@@ -228,7 +229,7 @@ class Tensor:
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
         total = self.sum(dim, keepdim)
-        return total / np.divide(self.data.size, max(1, total.data.size)) if total.data.size else total
+        return total / (self.data.size / max(1, total.data.size))
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> "Tensor | MaxResult":
         """The largest element; with `dim`, the largest along it, and their indices.
@@ -250,12 +251,13 @@ class Tensor:
     def transpose(self, dim0: int, dim1: int) -> "Tensor":
         """Two axes swapped."""
         dims = list(range(self.ndim))
+        dim0, dim1 = resolve_axis("transpose: dim0", dim0, self.ndim), resolve_axis("transpose: dim1", dim1, self.ndim)
         dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
-        return ops.Permute(dims)(self)
+        return ops.Permute(*dims)(self)
 
-    def permute(self, *dims: int) -> "Tensor":
-        """All axes in a new order."""
-        return ops.Permute(dims)(self)
+    def permute(self, *dims: Any) -> "Tensor":
+        """All axes in a new order, given one by one or as a tuple."""
+        return ops.Permute(*dims)(self)
 
     def __getitem__(self, key: Any) -> "Tensor":
         """Indexing as in NumPy, with numbers, slices, None, `...`, and arrays or tensors of integers or booleans."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from kernels.layout import Array
-from minigrad import observe
+from minigrad.observe import inside
 from minigrad.tensor import HookHandle, Tensor
 
 Self = TypeVar("Self", bound="Module")
@@ -39,7 +39,7 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Any:
         """Run `forward`, then the forward hooks."""
-        with observe.inside(self._name):
+        with inside(self._name):
             output = self.forward(*inputs)
             for hook in tuple(self._forward_hooks):
                 replacement = hook(self, inputs, output)
@@ -51,19 +51,18 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if "_modules" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__}: call super().__init__() before setting {name!r}")
-        if name in self._buffers and isinstance(value, Tensor):
-            self._buffers[name] = value
-            return
-        for registered in (self._parameters, self._buffers, self._modules):
-            registered.pop(name, None)
-        self.__dict__.pop(name, None)
+        home = self.__dict__
         if isinstance(value, Parameter):
-            self._parameters[name] = value
+            home = self._parameters
         elif isinstance(value, Module):
-            self._modules[name] = value
+            home = self._modules
             value.__dict__["_name"] = name
-        else:
-            self.__dict__[name] = value
+        elif isinstance(value, Tensor) and name in self._buffers:
+            home = self._buffers
+        for other in (self._parameters, self._buffers, self._modules, self.__dict__):
+            if other is not home:
+                other.pop(name, None)
+        home[name] = value  # a name that was here already keeps its place in the order
 
     def __getattr__(self, name: str) -> Any:
         for registered in ("_parameters", "_buffers", "_modules"):

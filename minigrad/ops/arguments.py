@@ -18,6 +18,18 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
     return numbers[0], numbers[1]
 
 
+def resolve_axis(name: str, dim: Any, ndim: int) -> int:
+    """`dim` counted from the front. A single number has one axis, as in PyTorch. IndexError if there is no such axis."""
+    try:
+        number = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"{name}: given {dim!r}, expected an int") from None
+    axes = max(1, ndim)
+    if not -axes <= number < axes:
+        raise IndexError(f"{name}: given {number}, expected {-axes} to {axes - 1} for a tensor of {ndim} axes")
+    return number % axes
+
+
 def both_sides(padding: Pair) -> Padding:
     """The same padding before and after: (rows, columns) -> ((top, bottom), (left, right))."""
     return (padding[0], padding[0]), (padding[1], padding[1])

@@ -10,6 +10,7 @@ import numpy as np
 
 from kernels.layout import Array
 from minigrad.function import Function
+from minigrad.ops.arguments import resolve_axis
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
@@ -151,6 +152,8 @@ class MatMul(Function):
     """a @ b, with the axes before the last two broadcast."""
 
     def forward(self, a: Array, b: Array) -> Array:
+        if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(0, b.ndim - 2)]:
+            raise ValueError(f"matmul: b: given shape {b.shape}, expected as many rows as a has columns: {a.shape}")
         self.save(a, b)
         result: Array = a @ b
         return result
@@ -180,15 +183,17 @@ class Sum(Function):
         self.dim, self.keepdim = dim, keepdim
 
     def forward(self, a: Array) -> Array:
-        self.save(a.shape)
-        result: Array = a.sum(axis=self.dim, keepdims=self.keepdim)
+        dims = range(a.ndim) if self.dim is None else self.dim if isinstance(self.dim, tuple) else (self.dim,)
+        axes = tuple(resolve_axis("sum: dim", dim, a.ndim) for dim in dims)
+        self.save(a.shape, axes)
+        dtype = a.dtype if a.dtype.kind == "f" else np.int64  # as PyTorch: small integers would overflow
+        result: Array = a.sum(axis=axes if a.ndim else None, dtype=dtype, keepdims=self.keepdim)
         return result
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        (shape,) = self.saved
-        if self.dim is not None and not self.keepdim:
-            dims = self.dim if isinstance(self.dim, tuple) else (self.dim,)
-            grad = np.expand_dims(grad, tuple(dim % len(shape) for dim in dims))
+        shape, axes = self.saved
+        if shape and not self.keepdim:
+            grad = np.expand_dims(grad, axes)
         return (np.broadcast_to(grad, shape),)
 
 
@@ -196,6 +201,8 @@ class Max(Function):
     """The largest element; equal maxima share the gradient evenly."""
 
     def forward(self, a: Array) -> Array:
+        if a.size == 0:
+            raise ValueError(f"max: given a tensor of shape {a.shape}, expected at least one element")
         output: Array = a.max()
         self.save(a, output)
         return output
@@ -214,14 +221,19 @@ class MaxAlong(Function):
         self.dim, self.keepdim = dim, keepdim
 
     def forward(self, a: Array) -> Array:
-        indices = a.argmax(axis=self.dim, keepdims=True)
-        self.save(indices, a.shape)
-        values: Array = np.take_along_axis(a, indices, axis=self.dim)
-        self.indices = indices if self.keepdim else indices.squeeze(self.dim)
-        return values if self.keepdim else values.squeeze(self.dim)
+        axis = resolve_axis("max: dim", self.dim, a.ndim)
+        lines = np.atleast_1d(a)
+        if lines.shape[axis] == 0:
+            raise ValueError(f"max: dim: given {self.dim}, which has no elements, shape {a.shape}")
+        indices = lines.argmax(axis=axis, keepdims=True)
+        self.save(indices, lines.shape, a.shape, axis)
+        values: Array = np.take_along_axis(lines, indices, axis=axis)
+        shape = values.shape if a.ndim and self.keepdim else values.squeeze(axis).shape
+        self.indices = indices.reshape(shape)
+        return values.reshape(shape)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        indices, shape = self.saved
-        a_grad = np.zeros_like(grad, shape=shape)
-        np.put_along_axis(a_grad, indices, grad if self.keepdim else np.expand_dims(grad, self.dim), axis=self.dim)
-        return (a_grad,)
+        indices, lines_shape, shape, axis = self.saved
+        a_grad = np.zeros_like(grad, shape=lines_shape)
+        np.put_along_axis(a_grad, indices, grad.reshape(indices.shape), axis=axis)
+        return (a_grad.reshape(shape),)

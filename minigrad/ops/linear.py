@@ -1,5 +1,7 @@
 """The fully connected layer."""
 
+import math
+
 from kernels.layout import Array
 from minigrad.function import Function
 from minigrad.ops.arguments import require_axes
@@ -16,7 +18,7 @@ class Linear(Function):
             raise ValueError(f"linear: input: given shape {input.shape}, expected (..., {inputs}), as weight has it")
         if bias is not None:
             require_axes("linear: bias", bias.shape, f"({outputs},)", bias.shape == (outputs,))
-        rows = input.reshape(-1, inputs) if input.size else input.reshape(0, inputs)  # (..., I) -> (M, I)
+        rows = input.reshape(math.prod(input.shape[:-1]), inputs)  # (..., I) -> (M, I)
         self.shape = input.shape
         self.save(rows if self.needs[1] else None, weight if self.needs[0] else None)
         y: Array = self.kernels.linear(rows, weight, bias)
@@ -24,7 +26,7 @@ class Linear(Function):
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         rows, weight = self.saved
-        grad_rows = grad.reshape(-1, grad.shape[-1]) if grad.size else grad.reshape(0, grad.shape[-1])  # (M, O)
+        grad_rows = grad.reshape(math.prod(grad.shape[:-1]), grad.shape[-1])  # (..., O) -> (M, O)
         return (
             self.kernels.linear_input_grad(grad_rows, weight).reshape(self.shape) if self.needs[0] else None,
             self.kernels.linear_weight_grad(grad_rows, rows) if self.needs[1] else None,

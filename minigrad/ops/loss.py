@@ -16,9 +16,9 @@ class CrossEntropy(Function):
     ) -> None:
         super().__init__()
         self.indices, self.weight, self.ignore_index = indices, weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self.reduction, self.label_smoothing = reduction, float(label_smoothing)
 
-    def forward(self, input: Array, target: Array | None) -> Array:
+    def forward(self, input: Array, target: Any) -> Array:
         self.shape = nhwc(input).shape
         rows = nhwc(input).reshape(-1, input.shape[1])  # (N, ..., C) -> (M, C)
         aims = nhwc(target).reshape(rows.shape) if self.indices is None else self.indices.reshape(-1)

@@ -13,15 +13,17 @@ class BatchNorm(Function):
 
     def __init__(self, statistics: tuple[Array, Array] | None, eps: float, activation: str | None) -> None:
         super().__init__()
-        self.statistics, self.eps, self.activation = statistics, eps, activation
+        self.statistics, self.eps, self.activation = statistics, float(eps), activation
 
     def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:
         x = nhwc(input)
-        self.batch_mean, self.batch_variance = self.statistics or self.kernels.batch_statistics(x)
+        mean, variance = self.statistics or self.kernels.batch_statistics(x)
         y: Array = self.kernels.batch_norm(
-            x, self.batch_mean, self.batch_variance, weight, bias, self.eps, self.activation
+            x, mean, variance, weight, bias, self.eps, self.activation
         )
-        self.save(x, self.batch_mean, self.batch_variance, weight, y if self.activation else None)
+        self.save(x, mean, variance, weight, y if self.activation else None)
+        self.batch_mean: Array = mean
+        self.batch_variance: Array = variance
         return nchw(y)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
@@ -40,7 +42,7 @@ class LocalResponseNorm(Function):
 
     def __init__(self, size: int, alpha: float, beta: float, k: float) -> None:
         super().__init__()
-        self.options = (size, alpha, beta, k)
+        self.options = (size, float(alpha), float(beta), float(k))
 
     def forward(self, input: Array) -> Array:
         x = nhwc(input)

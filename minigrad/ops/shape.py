@@ -8,6 +8,12 @@ import numpy as np
 
 from kernels.layout import Array, nchw, nhwc
 from minigrad.function import Function
+from minigrad.ops.arguments import resolve_axis
+
+
+def unpacked(numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Numbers given one by one or as one tuple or list, as a tuple."""
+    return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], tuple | list) else numbers
 
 
 class Reshape(Function):
@@ -15,14 +21,14 @@ class Reshape(Function):
 
     def __init__(self, *shape: Any) -> None:
         super().__init__()
-        self.shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        self.shape = unpacked(shape)
 
     def forward(self, a: Array) -> Array:
         self.save(a.shape)
         try:
             return a.reshape(self.shape)
         except ValueError:
-            raise ValueError(f"shape: given {self.shape} for {a.size} elements of shape {a.shape}") from None
+            raise ValueError(f"reshape: shape: given {self.shape} for {a.size} elements of shape {a.shape}") from None
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         (shape,) = self.saved
@@ -32,18 +38,20 @@ class Reshape(Function):
 class Permute(Function):
     """The axes in a new order."""
 
-    def __init__(self, dims: Sequence[int]) -> None:
+    def __init__(self, *dims: Any) -> None:
         super().__init__()
-        self.dims = tuple(dims)
+        self.dims = unpacked(dims)
 
     def forward(self, a: Array) -> Array:
-        if sorted(dim % a.ndim for dim in self.dims) != list(range(a.ndim)):
-            raise ValueError(f"dims: given {self.dims}, expected each of {a.ndim} axes once")
-        return a.transpose(self.dims)
+        order = [resolve_axis("permute: dims", dim, a.ndim) for dim in self.dims]
+        if sorted(order) != list(range(a.ndim)):
+            raise ValueError(f"permute: dims: given {self.dims}, expected each of {a.ndim} axes once")
+        self.save(np.argsort(order))
+        return a.transpose(order)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        order = [dim % grad.ndim for dim in self.dims]
-        return (grad.transpose([order.index(axis) for axis in range(grad.ndim)]),)
+        (order_back,) = self.saved
+        return (grad.transpose(order_back),)
 
 
 class Index(Function):

@@ -65,7 +65,9 @@ class Pooling:
             for output in range(self.outputs[axis])
         )
 
-    def arrays(self, seed: int, dtype: type, layout: str = "contiguous", palette: str = "normal") -> tuple[Array, Array]:
+    def arrays(
+        self, seed: int, dtype: type, layout: str = "contiguous", palette: str = "normal"
+    ) -> tuple[Array, Array]:
         """Random x, of normal numbers or of a palette's, and gradient of y."""
         rng = np.random.default_rng(seed)
         x = normal(rng, (self.images, *self.size, self.channels), dtype, layout)
@@ -162,7 +164,7 @@ def test_max_pool2d_with_uneven_padding_agrees_with_torch(
 
 def pooled(values: list[list[float]], kernel: Pair, padding: Padding, dilation: Pair = (1, 1)) -> tuple[Array, Array]:
     """Maxima and winners of one image of one channel at stride 1, by the selected backend."""
-    x = np.array(values)[None, :, :, None]  # (H, W) -> (1, H, W, 1)
+    x = np.array(values, np.float64)[None, :, :, None]  # (H, W) -> (1, H, W, 1)
     y, winner = kernels.serving(x).max_pool2d(x, kernel, (1, 1), padding, dilation, False)
     return y[0, :, :, 0], winner[0, :, :, 0]
 

@@ -1,0 +1,39 @@
+# Everything from a fresh clone: each target makes .venv as far as it needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test bench lint
+
+## train: GoogLeNet learns from 20,000 real images, one epoch; `$(BIN)/python googlenet.py` for all 60,000
+train: .venv/.run
+	$(BIN)/python googlenet.py --train-limit 20000 --epochs 1
+
+## test: the whole test suite
+test: .venv/.test
+	$(BIN)/python -m pytest
+
+## bench: every kernel, verified and timed on GoogLeNet's shapes
+bench: .venv/.test
+	$(BIN)/python -m benchmarks kernels
+
+## lint: style and types
+lint: .venv/.lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minigrad needs Python 3.10 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.run: .venv/.python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+.venv/.test: .venv/.python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[test,torch]'
+	@touch $@
+
+.venv/.lint: .venv/.python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[test,lint]'
+	@touch $@

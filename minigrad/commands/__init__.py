@@ -1,0 +1,32 @@
+"""The command line that googlenet.py and the examples share: one file a command, each taking a model builder."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from minigrad.nn import Module
+
+COMMANDS = ("train", "evaluate", "summary")
+
+
+class Builder(Protocol):
+    """A network's class: calling it gives a network with fresh weights."""
+
+    __name__: str
+
+    def __call__(self, *, in_channels: int, num_classes: int, image_size: int) -> Module: ...
+
+
+def run(builder: Builder, arguments: Sequence[str]) -> int:
+    """Run `[COMMAND] [OPTIONS]`; no command means train. Returns the exit status, after one line about any error."""
+    name, rest = ("train", arguments)
+    if arguments and arguments[0] in COMMANDS:
+        name, rest = arguments[0], arguments[1:]
+    command = importlib.import_module(f"minigrad.commands.{name}")
+    try:
+        status: int = command.main(builder, rest)
+        return status
+    except command.ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,31 @@
+"""Types of command-line options, with messages that say what was expected."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """An option that is an integer of at least `minimum`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"given {text!r}, expected an integer of at least {minimum}")
+        return value
+
+    return parse
+
+
+def rate(text: str) -> float:
+    """An option that is a finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected a number above 0")
+    return value

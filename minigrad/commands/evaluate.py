@@ -1,0 +1,47 @@
+"""evaluate: test a trained model on the test images, class by class."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from minigrad.commands import Builder
+from minigrad.commands.arguments import at_least
+from minigrad.data import CLASS_NAMES, DataError, load
+from minigrad.training import Config, evaluate
+from minigrad.training.checkpoint import NAME, CheckpointError, load_model
+from minigrad.training.config import ConfigError
+from minigrad.training.evaluation import BATCH_SIZE
+from minigrad.training.progress import Reporter
+
+ERRORS = (DataError, CheckpointError, ConfigError, OSError)
+
+
+def main(builder: Builder, arguments: Sequence[str]) -> int:
+    """Parse, load, test, print a table. Returns the exit status."""
+    p = argparse.ArgumentParser(prog="googlenet.py evaluate", description="Test a trained model.")
+    p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
+    p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
+    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
+    options = p.parse_args(arguments)
+    console = Console()
+    config = Config.load(options.run)
+    model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
+    load_model(options.run / NAME, model)
+    data = load(options.data_dir)
+    images, labels = data.test_images[: options.test_limit], data.test_labels[: options.test_limit]
+    with Reporter(console, "test", -(-len(images) // BATCH_SIZE), 0, every=10) as reporter:
+        result = evaluate(
+            model, images, labels, config, lambda done: reporter.show(-(-done // BATCH_SIZE), f"{done} images")
+        )
+    table = Table("class", "images", "right", "most often taken for")
+    for index, (name, row) in enumerate(zip(CLASS_NAMES, result.confusion, strict=True)):
+        wrong = row.copy()
+        wrong[index] = 0
+        mistake = f"{CLASS_NAMES[wrong.argmax()]} ({wrong.max()})" if wrong.any() else "-"
+        table.add_row(name, str(row.sum()), f"{row[index] / max(1, row.sum()):.3f}", mistake)
+    console.print(table)
+    console.print(f"loss {result.loss:.4f}, accuracy {result.accuracy:.4f} on {len(images)} images", highlight=False)
+    return 0

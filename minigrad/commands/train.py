@@ -1,0 +1,97 @@
+"""train: learn Fashion-MNIST's ten kinds of clothes."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from minigrad import device, random
+from minigrad.commands import COMMANDS, Builder
+from minigrad.commands.arguments import at_least, rate
+from minigrad.data import DataError, load
+from minigrad.training import Config, Diverged, Stopped, Trainer
+from minigrad.training.checkpoint import NAME, CheckpointError
+from minigrad.training.config import OPTIMIZERS, RATES, ConfigError
+from minigrad.training.metrics import MetricsError
+
+ERRORS = (DataError, Diverged, CheckpointError, ConfigError, MetricsError, device.DeviceError, OSError)
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+
+DEFAULTS = Config(network="")
+# Options that make a run what it is. A resumed run has its own, so they have no default here.
+SETTINGS = ("epochs", "batch_size", "image_size", "lr", "optimizer", "seed", "train_limit", "test_limit")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options of `train`."""
+    p = argparse.ArgumentParser(
+        prog="googlenet.py",
+        usage="%(prog)s [train] [options]",
+        description="Train on Fashion-MNIST.",
+        epilog=f"Other commands: {', '.join(COMMANDS[1:])}; `%(prog)s COMMAND --help` tells about each.",
+    )
+    p.add_argument("--device", choices=device.DEVICES, default="auto", help="auto takes the GPU if there is one")
+    p.add_argument("--epochs", type=at_least(1), metavar="N", help=f"default {DEFAULTS.epochs}")
+    p.add_argument("--batch-size", type=at_least(1), metavar="N", help=f"default {DEFAULTS.batch_size}")
+    p.add_argument("--image-size", type=at_least(1), metavar="N", help=f"pixels, default {DEFAULTS.image_size}")
+    rates = ", ".join(f"{value:g} for {name}" for name, value in RATES.items())
+    p.add_argument("--lr", type=rate, metavar="F", help=f"highest learning rate, default {rates}")
+    p.add_argument("--optimizer", choices=OPTIMIZERS, metavar="NAME", help=f"{', '.join(OPTIMIZERS)}; default adam")
+    p.add_argument("--seed", type=at_least(0), metavar="N", help="default 0")
+    p.add_argument("--train-limit", type=at_least(1), metavar="N", help="use only the first N training images")
+    p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
+    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the run, default runs/<date and time>")
+    p.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    p.add_argument("--log-every", type=at_least(1), default=10, metavar="N", help="steps between plain lines")
+    p.add_argument("--checkpoint-every", type=at_least(0), default=0, metavar="N",
+                   help="save after so many steps too, not only after each epoch")
+    return p
+
+
+def main(builder: Builder, arguments: Sequence[str]) -> int:
+    """Parse, prepare the run's folder, train. Returns the exit status."""
+    p = parser()
+    options = p.parse_args(arguments)
+    console = Console()
+    _, remark = device.choose(options.device)
+    if remark:
+        console.print(remark, highlight=False, soft_wrap=True)
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    if options.resume:
+        if settings or options.out:
+            given = ", ".join("--" + name.replace("_", "-") for name in (*settings, *(["out"] if options.out else [])))
+            p.error(f"--resume goes on with the settings of the run; not allowed beside it: {given}")
+        run, config = options.resume, Config.load(options.resume)
+        if config.network != builder.__name__:
+            raise ConfigError(f"{run}: holds a {config.network}, expected a {builder.__name__}")
+    else:
+        settings.setdefault("lr", RATES[settings.get("optimizer", DEFAULTS.optimizer)])
+        config = Config(network=builder.__name__, **settings)
+        run = options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+        if (run / NAME).exists() or (run / "config.json").exists():
+            p.error(f"--out: {run} holds a run already; go on with it by --resume {run}, or choose another folder")
+    data = load(options.data_dir)
+    random.manual_seed(config.seed)
+    model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
+    if not options.resume:
+        run.mkdir(parents=True, exist_ok=True)
+        config.save(run)
+    trainer = Trainer(model, data, config, run, console, options.log_every, options.checkpoint_every)
+    if options.resume:
+        trainer.resume()
+    console.print(
+        f"{config.network}, {sum(p.data.size for p in model.parameters()):,} parameters; "
+        f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} test images; run folder {run}",
+        highlight=False, soft_wrap=True,
+    )
+    try:
+        result = trainer.train()
+    except Stopped as stopped:
+        console.print(str(stopped), highlight=False, soft_wrap=True)
+        return INTERRUPTED
+    if result is None:
+        console.print(f"the run is finished already: {config.epochs} of {config.epochs} epochs", highlight=False)
+    return 0

@@ -1,0 +1,192 @@
+"""The training loop: forward, backward, step, and all around it that keeps a run safe."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from kernels.layout import Array
+from minigrad import functional as F
+from minigrad.data import CLASS_NAMES, FashionMNIST, batches, epoch_order
+from minigrad.nn import Module
+from minigrad.tensor import Tensor
+from minigrad.training import checkpoint, metrics, plots
+from minigrad.training.checkpoint import Position
+from minigrad.training.config import Config
+from minigrad.training.evaluation import BATCH_SIZE, Evaluation, evaluate
+from minigrad.training.progress import Reporter
+
+
+class Diverged(RuntimeError):  # noqa: N818  (what happened, not what went wrong in the code)
+    """The loss or a weight is no longer finite."""
+
+
+class Stopped(RuntimeError):  # noqa: N818
+    """The user has stopped the run, which is saved."""
+
+
+class Trainer:
+    """One run in one folder: trains the model by `config`, from the beginning or from where a checkpoint was.
+
+    checkpoint_every: save after so many steps too, not only after each epoch; 0 for epochs only.
+    log_every: without a terminal, a line of progress each so many steps.
+    """
+
+    def __init__(
+        self, model: Module, data: FashionMNIST, config: Config, run: Path, console: Console, log_every: int = 10,
+        checkpoint_every: int = 0,
+    ) -> None:
+        self.model, self.config, self.run, self.console = model, config, run, console
+        self.train_images = data.train_images[: config.train_limit]
+        self.train_labels = data.train_labels[: config.train_limit]
+        self.test_images = data.test_images[: config.test_limit]
+        self.test_labels = data.test_labels[: config.test_limit]
+        self.log_every, self.checkpoint_every = log_every, checkpoint_every
+        self.optimizer = config.build_optimizer(model)
+        self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
+        self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
+        self.position = Position()
+        self.stopping = False
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run / checkpoint.NAME
+
+    def resume(self) -> None:
+        """Go on from the run's checkpoint; without one, from the beginning. CheckpointError if it does not fit."""
+        if self.checkpoint.exists():
+            self.position = checkpoint.load(self.checkpoint, self.model, self.optimizer)
+            self.schedule.go_to(self.position.step)
+        metrics.keep(self.run / metrics.EPOCHS, "epoch", self.position.epoch)
+        metrics.keep(self.run / metrics.STEPS, "step", self.position.step)
+
+    def train(self) -> Evaluation | None:
+        """Train to the last epoch; return the last test result, None if nothing was left to do.
+
+        Diverged if the loss is not finite, Stopped if the user interrupts; the message says what to do next.
+        """
+        result = None
+        with self._interruptible():
+            while self.position.epoch < self.config.epochs:
+                self._train_epoch()
+                result = self._finish_epoch()
+        return result
+
+    def _train_epoch(self) -> None:
+        at, config = self.position, self.config
+        order = epoch_order(len(self.train_images), config.seed, at.epoch)
+        title = f"epoch {at.epoch + 1}/{config.epochs}"
+        self.model.train()
+        with Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
+            clock = time.perf_counter()
+            for x, y in batches(
+                self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
+                order=order, start=at.batch,
+            ):
+                rate = self.optimizer.lr
+                loss, correct = self._step(x, y)
+                now = time.perf_counter()
+                at.seconds, clock = at.seconds + now - clock, now
+                at.batch, at.step, at.images = at.batch + 1, at.step + 1, at.images + len(y)
+                at.loss_sum, at.correct = at.loss_sum + loss * len(y), at.correct + correct
+                record = {"step": at.step, "loss": loss, "accuracy": correct / len(y), "lr": rate}
+                metrics.append(self.run / metrics.STEPS, record)
+                reporter.show(
+                    at.batch,
+                    f"loss {at.loss_sum / at.images:.4f}  accuracy {at.correct / at.images:.4f}  "
+                    f"{at.images / at.seconds:.1f} images/s",
+                )
+                if self.checkpoint_every and at.step % self.checkpoint_every == 0:
+                    self._save()
+                if self.stopping:
+                    self._save()
+                    raise Stopped(
+                        f"stopped after step {at.step}, saved in {self.checkpoint}; go on with: --resume {self.run}"
+                    )
+
+    def _step(self, x: Array, y: Array) -> tuple[float, int]:
+        """One step of the optimiser: (N, C, S, S) images and (N,) labels -> the mean loss, and how many were right."""
+        logits = self.model(Tensor(x))
+        loss = F.cross_entropy(logits, y)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss is {value}")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return value, int((logits.numpy().argmax(axis=1) == y).sum())
+
+    def _finish_epoch(self) -> Evaluation:
+        """Test, record the epoch, draw, and save."""
+        at = self.position
+        began = time.perf_counter()
+        total = -(-len(self.test_images) // BATCH_SIZE)
+        with Reporter(self.console, "test", total, 0, self.log_every) as reporter:
+            result = evaluate(
+                self.model, self.test_images, self.test_labels, self.config,
+                lambda done: reporter.show(-(-done // BATCH_SIZE), f"{done} images"),
+            )
+        record: dict[str, Any] = {
+            "epoch": at.epoch + 1,
+            "train_loss": at.loss_sum / at.images,
+            "train_accuracy": at.correct / at.images,
+            "test_loss": result.loss,
+            "test_accuracy": result.accuracy,
+            "images_per_second": at.images / at.seconds,
+            "seconds": at.seconds + time.perf_counter() - began,
+            "step": at.step,
+        }
+        metrics.append(self.run / metrics.EPOCHS, record)
+        self.console.print(
+            f"epoch {at.epoch + 1}: train loss {record['train_loss']:.4f} accuracy {record['train_accuracy']:.4f}, "
+            f"test loss {result.loss:.4f} accuracy {result.accuracy:.4f}, {record['seconds']:.0f} s",
+            highlight=False, soft_wrap=True,
+        )
+        at.next_epoch()
+        self._save()
+        steps, epochs = (metrics.read(self.run / name) for name in (metrics.STEPS, metrics.EPOCHS))
+        plots.curves(self.run / "curves.png", steps, epochs)
+        plots.confusion(self.run / "confusion.png", result.confusion, CLASS_NAMES)
+        return result
+
+    def _save(self) -> None:
+        try:
+            checkpoint.save(self.checkpoint, self.model, self.optimizer, self.position)
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from None
+
+    def _diverged(self, what: str) -> Diverged:
+        good = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint.exists() else "nothing was saved yet"
+        return Diverged(
+            f"step {self.position.step + 1} (epoch {self.position.epoch + 1}), learning rate {self.optimizer.lr:.3g}: "
+            f"{what}; {good}. A lower --lr usually helps"
+        )
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C, or a polite kill, ends the run after the current step; a second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread can be told of signals
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.stopping = True
+            signal.signal(number, previous[number])
+            self.console.print("\nstopping after this step; once more stops at once", highlight=False)
+
+        previous: dict[int, Any] = {
+            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,112 @@
+"""Optimiser steps on every backend: whole trajectories against those of torch.optim."""
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels.layout import Array, oihw
+from tests.kernels.oracles import DTYPES, assert_close
+
+STEPS = 6
+
+
+def parameters(dtype: type) -> tuple[list[Array], list[list[Array]]]:
+    """Parameters, one of them an OIHW view of (kh, kw, I, O) memory, and their gradients for every step."""
+    rng = np.random.default_rng(0)
+    params = [rng.standard_normal((3, 2)).astype(dtype), oihw(rng.standard_normal((2, 1, 3, 2)).astype(dtype))]
+    return params, [[rng.standard_normal(p.shape).astype(dtype) for p in params] for _ in range(STEPS)]
+
+
+def follow(optimiser: object, torch_params: list, grads: list[Array], torch: ModuleType) -> None:
+    """One step of torch's optimiser."""
+    for p, grad in zip(torch_params, grads, strict=True):
+        p.grad = torch.tensor(grad)
+    optimiser.step()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_sgd_follows_torch(
+    backend: str, torch: ModuleType, dtype: type, weight_decay: float, momentum: float, nesterov: bool
+) -> None:
+    params, grads_of_steps = parameters(dtype)
+    torch_params = [torch.tensor(p.copy(), requires_grad=True) for p in params]
+    optimiser = torch.optim.SGD(torch_params, 0.05, momentum, weight_decay=weight_decay, nesterov=nesterov)
+    velocities = [np.zeros_like(p) for p in params] if momentum else []
+    k = kernels.serving(*params)
+    for grads in grads_of_steps:
+        before = [grad.copy() for grad in grads]
+        k.sgd_step(params, grads, velocities, 0.05, momentum, weight_decay, nesterov)
+        follow(optimiser, torch_params, before, torch)
+        for p, torch_p, grad, grad_before in zip(params, torch_params, grads, before, strict=True):
+            assert_close(p, torch_p.detach().numpy())
+            np.testing.assert_array_equal(grad, grad_before)
+    for v, torch_p in zip(velocities, torch_params if momentum else [], strict=True):
+        assert_close(v, optimiser.state[torch_p]["momentum_buffer"].numpy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_adam_follows_torch(
+    backend: str, torch: ModuleType, dtype: type, weight_decay: float, decoupled: bool
+) -> None:
+    params, grads_of_steps = parameters(dtype)
+    torch_params = [torch.tensor(p.copy(), requires_grad=True) for p in params]
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    # eps is large, so that it matters where it is added.
+    optimiser = kind(torch_params, 0.05, (0.8, 0.95), 0.01, weight_decay)
+    means, squares = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
+    k = kernels.serving(*params)
+    for step, grads in enumerate(grads_of_steps, start=1):
+        before = [grad.copy() for grad in grads]
+        k.adam_step(params, grads, means, squares, step, 0.05, (0.8, 0.95), 0.01, weight_decay, decoupled)
+        follow(optimiser, torch_params, before, torch)
+        for p, torch_p, grad, grad_before in zip(params, torch_params, grads, before, strict=True):
+            assert_close(p, torch_p.detach().numpy())
+            np.testing.assert_array_equal(grad, grad_before)
+    for mean, square, torch_p in zip(means, squares, torch_params, strict=True):
+        assert_close(mean, optimiser.state[torch_p]["exp_avg"].numpy())
+        assert_close(square, optimiser.state[torch_p]["exp_avg_sq"].numpy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("momentum", "weight_decay", "nesterov", "decoupled"), [(0.0, 0.0, False, False), (0.9, 0.1, True, True)]
+)
+def test_the_reference_agrees_with_the_loops(
+    dtype: type, momentum: float, weight_decay: float, nesterov: bool, decoupled: bool
+) -> None:
+    ends = []
+    for name in ("naive", "reference"):
+        k = kernels.load(name)
+        params, grads_of_steps = parameters(dtype)
+        states = [[np.zeros_like(p) for p in params] for _ in range(3)]
+        for step, grads in enumerate(grads_of_steps, start=1):
+            k.sgd_step(params, grads, states[0] if momentum else [], 0.05, momentum, weight_decay, nesterov)
+            k.adam_step(
+                params, grads, states[1], states[2], step, 0.05, (0.9, 0.99), 1e-8, weight_decay, decoupled
+            )
+        ends.append([*params, *(array for state in states for array in state)])
+    for expected, got in zip(*ends, strict=True):
+        assert_close(got, expected)
+
+
+def test_parameters_keep_their_memory(backend: str) -> None:
+    """The step is taken in place: who holds a view of the parameter sees it."""
+    memory = np.ones((1, 1, 2, 3), np.float32)
+    weight = oihw(memory)
+    kernels.serving(weight).sgd_step([weight], [np.ones_like(weight)], [], 0.25, 0.0, 0.0, False)
+    np.testing.assert_array_equal(memory, np.full((1, 1, 2, 3), 0.75))
+
+
+def test_each_parameter_wants_its_gradient(backend: str) -> None:
+    p = np.ones(2)
+    k = kernels.serving(p)
+    with pytest.raises(ValueError, match="zip"):
+        k.sgd_step([p, p], [p], [], 0.1, 0.0, 0.0, False)
+    with pytest.raises(ValueError, match="zip"):
+        k.adam_step([p, p], [p], [p, p], [p, p], 1, 0.1, (0.9, 0.99), 1e-8, 0.0, False)
