@@ -121,12 +121,15 @@ class Function:
         for observer in observers():
             observer.before_backward(self, grad)
         results = self.backward(grad)
+        if not isinstance(results, tuple):
+            raise RuntimeError(f"{self.name}.backward returned {type(results).__name__}, expected a tuple of gradients")
         if len(results) != len(self.needs):
             raise RuntimeError(f"{self.name}.backward returned {len(results)} gradients, expected {len(self.needs)}")
         gradients = tuple(as_array(g) if need else None for g, need in zip(results, self.needs, strict=True))
         for position, (gradient, (shape, dtype)) in enumerate(zip(gradients, self._input_types, strict=True)):
-            if self.needs[position] and (gradient is None or (gradient.shape, gradient.dtype) != (shape, dtype)):
-                given = "None" if gradient is None else f"{gradient.dtype} {gradient.shape}"
+            is_array = hasattr(gradient, "dtype")
+            if self.needs[position] and not (is_array and (gradient.shape, gradient.dtype) == (shape, dtype)):
+                given = f"{gradient.dtype} {gradient.shape}" if is_array else type(gradient).__name__
                 raise RuntimeError(
                     f"{self.name}.backward: gradient {position}: given {given}, expected {dtype} {shape}"
                 )

@@ -219,7 +219,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The axes from `start_dim` to `end_dim` as one, in logical order."""
     if input.ndim == 0:
         return input.reshape(1)
-    start, end = resolve_axis("flatten: start_dim", start_dim, input.ndim), resolve_axis("flatten: end_dim", end_dim, input.ndim)
+    start = resolve_axis("flatten: start_dim", start_dim, input.ndim)
+    end = resolve_axis("flatten: end_dim", end_dim, input.ndim)
     if start > end:
         raise ValueError(f"flatten: start_dim: given {start_dim}, expected no axis behind end_dim={end_dim}")
     joined = int(np.prod(input.shape[start : end + 1]))

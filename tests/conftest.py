@@ -6,6 +6,8 @@ import hypothesis
 import pytest
 
 import kernels
+from minigrad.data import FashionMNIST, fashion_mnist
+from tests import cut
 
 hypothesis.settings.register_profile(
     "minigrad",
@@ -24,3 +26,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test once on every backend, and yields the backend's name."""
     with kernels.backend(request.param):
         yield request.param
+
+
+@pytest.fixture
+def cut_data(monkeypatch: pytest.MonkeyPatch) -> FashionMNIST:
+    """400 real training and 200 real test images; `load` finds them, and takes them for the whole, during the test."""
+    monkeypatch.setattr(fashion_mnist, "FILES", cut.FILES)
+    monkeypatch.setenv("MINIGRAD_DATA", str(cut.FOLDER))
+    return fashion_mnist.load()

@@ -88,8 +88,7 @@ def divisors(
         before, after = padding[axis]
         low, high = (-before, size[axis] + after) if count_include_pad else (0, size[axis])
         start = np.arange(outputs[axis]) * stride[axis] - before
-        stop = np.minimum(start + kernel[axis], size[axis] + after)
-        counts.append(np.minimum(stop, high) - np.maximum(start, low))
+        counts.append(np.minimum(start + kernel[axis], high) - np.maximum(start, low))
     rows, cols = counts
     return (rows[:, None] * cols[None, :])[..., None]  # (OH, 1) * (1, OW) -> (OH, OW, 1)
 

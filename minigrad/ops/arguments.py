@@ -19,7 +19,7 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
 
 
 def resolve_axis(name: str, dim: Any, ndim: int) -> int:
-    """`dim` counted from the front. A single number has one axis, as in PyTorch. IndexError if there is no such axis."""
+    """`dim` counted from the front; a single number counts as one axis. IndexError if there is no such axis."""
     try:
         number = operator.index(dim)
     except TypeError:

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 
 from kernels.geometry import Padding, Pair
 from kernels.layout import Array
@@ -13,6 +13,9 @@ from kernels.layout import Array
 DTYPES = (np.float32, np.float64)
 TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-10}
 """Largest error, as a share of the expected array's largest value."""
+
+thorough = settings(max_examples=80)
+"""For shapes of many numbers, where the usual few examples leave most combinations out."""
 
 seeds = st.integers(0, 9999)
 layouts = st.sampled_from(["contiguous", "channel slice", "every other image"])

@@ -23,6 +23,7 @@ from tests.kernels.oracles import (
     normal,
     pairs,
     seeds,
+    thorough,
     torch_pad,
 )
 
@@ -77,16 +78,19 @@ POINTWISE = Convolution((3, 2), (1, 1), share=3, group_filters=2)
 DEPTHWISE = Convolution((4, 4), (3, 3), padding=SAME, groups=3, group_filters=2)
 STEM = Convolution((9, 9), (7, 7), (2, 2), ((3, 3), (3, 3)), share=2, images=1)
 UNSEEN_EDGE = Convolution((6, 6), (2, 2), (4, 4))  # the last row and column lie in no window
+NO_IDENTITY = Convolution((2, 2), (1, 1), (2, 2), SAME)  # as many outputs as inputs, but not the same ones
 EMPTY_BATCH = Convolution((3, 3), (3, 3), padding=SAME, images=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@thorough
 @given(conv=convolutions(), seed=seeds, layout=layouts, with_bias=st.booleans(), activation=activations)
 @example(POINTWISE, 0, "contiguous", True, None)
 @example(POINTWISE, 0, "channel slice", True, "relu")
 @example(DEPTHWISE, 0, "channel slice", True, None)
 @example(STEM, 0, "contiguous", True, "relu")
 @example(UNSEEN_EDGE, 0, "contiguous", False, None)
+@example(NO_IDENTITY, 0, "contiguous", False, None)
 @example(EMPTY_BATCH, 0, "contiguous", True, None)
 def test_conv2d_and_its_gradients_agree_with_torch(
     backend: str, torch: ModuleType, dtype: type, conv: Convolution, seed: int, layout: str, with_bias: bool,
@@ -113,6 +117,7 @@ def test_conv2d_and_its_gradients_agree_with_torch(
         assert_close(call(k.channel_sum, grad), bias_grad.numpy())
 
 
+@thorough
 @given(conv=convolutions(), seed=seeds, layout=layouts, activation=activations)
 def test_the_reference_agrees_with_the_loops(conv: Convolution, seed: int, layout: str, activation: str | None) -> None:
     x, weight, bias, grad = conv.arrays(seed, np.float64, layout)
@@ -153,8 +158,8 @@ def test_relu_passes_nan_on(backend: str) -> None:
 @pytest.mark.parametrize("name", [name for name in kernels.BACKENDS if name != "naive"])
 def test_a_float32_sum_of_many_places_keeps_its_digits(name: str) -> None:
     """A plain float32 running total of these is 1 % off. The loops are spared: their shapes are tiny."""
-    grad = np.full((1, 1000, 1000, 1), 0.1, np.float32)
-    np.testing.assert_allclose(kernels.load(name).channel_sum(grad), [1e5], rtol=1e-6)
+    grad = np.full((1, 1000, 1000, 2), 0.1, np.float32)
+    np.testing.assert_allclose(kernels.load(name).channel_sum(grad), [1e5, 1e5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3), (2, 2, 3, 3)])

@@ -8,6 +8,7 @@ import kernels
 import kernels.naive.philox
 import kernels.reference.philox
 from kernels.layout import Array
+from kernels.naive.dropout import random_word
 from tests.kernels.oracles import DTYPES, call, layouts, normal, seeds
 
 FULL = 0xFFFFFFFF
@@ -50,6 +51,14 @@ def test_an_element_is_zero_or_scaled(
     y = call(kernels.serving(x).dropout, x, p, seed, 0)
     np.testing.assert_array_equal(y, np.where(y == 0, 0, x * np.float32(1 / (1 - p))))
     assert p > 0 or (y == x).all()
+
+
+def test_the_word_at_the_threshold_is_kept(backend: str) -> None:
+    word = random_word(image=0, element=2, seed=5, call=6)
+    x = np.ones((1, 4))
+    k = kernels.serving(x)
+    assert k.dropout(x, word / 2**32, 5, 6)[0, 2] != 0
+    assert k.dropout(x, (word + 1) / 2**32, 5, 6)[0, 2] == 0
 
 
 def test_with_probability_one_nothing_is_left(backend: str) -> None:

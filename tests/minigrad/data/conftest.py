@@ -1,8 +1,5 @@
 """What the tests of the data share: a web server on this computer, and a computer that has no Fashion-MNIST."""
 
-import dataclasses
-import gzip
-import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from minigrad.data import fashion_mnist
-
-CUT = Path(__file__).parents[2] / "data" / "fashion-mnist"
+from tests import cut
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -60,13 +56,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def describe(file: fashion_mnist.DataFile) -> fashion_mnist.DataFile:
-    """The table's entry for the cut file of that name."""
-    count = 400 if "train" in file.name else 200
-    md5 = hashlib.md5(gzip.decompress((CUT / file.name).read_bytes())).hexdigest()
-    return dataclasses.replace(file, shape=(count, *file.shape[1:]), md5=md5)
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A computer with no data, no network and no apt, whose Fashion-MNIST is the cut one. Gives its cache folder."""
@@ -74,7 +63,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
-    monkeypatch.setattr(fashion_mnist, "FILES", tuple(describe(file) for file in fashion_mnist.FILES))
+    monkeypatch.setattr(fashion_mnist, "FILES", cut.FILES)
     monkeypatch.setattr(fashion_mnist, "ADDRESS", "http://127.0.0.1:9/")  # where nobody listens
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "debian")
     cache = tmp_path / "cache" / "fashion-mnist"

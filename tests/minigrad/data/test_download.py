@@ -11,10 +11,11 @@ BODY = bytes(range(256)) * 1000
 
 
 def trickle(handler) -> None:
-    """A byte now and then, so that no single read times out."""
+    """A byte now and then, so that no single read times out. After 3 s it ends, lest a missing check hang the tests."""
     handler.send(b"", promised=10**6)
     try:
-        while not handler.server.stop.wait(0.02):
+        for _ in range(150):
+            handler.server.stop.wait(0.02)
             handler.wfile.write(b"x")
     except OSError:  # the other side hung up
         pass
