@@ -57,7 +57,7 @@ OTHERS = (
 def cases(image_size: int) -> dict[Case, int]:
     """All cases, in the kernel table's order, with how often a training step of GoogLeNet calls each."""
     counts = Counter(googlenet_calls(image_size))
-    counts.update({other: 0 for other in OTHERS})
+    counts.update(dict.fromkeys(OTHERS, 0))
     order = [kernel for family in kernels.TABLE.values() for kernel in family]
     return dict(sorted(counts.items(), key=lambda item: order.index(item[0].kernel)))
 

@@ -108,10 +108,10 @@ class backend:  # noqa: N801  (reads as a function: `with backend("naive"): ...`
         return _chosen.get()
 
     @staticmethod
-    def report() -> str:
-        """Who serves what: one line a kernel, as `family  kernel  module that implements it`."""
+    def report() -> None:
+        """Print who serves what: one line a kernel, as `family  kernel  module that implements it`."""
         table = load(_chosen.get())
-        lines = [f"backend {table.name}"]
+        print(f"backend {table.name}")
         for family, names in TABLE.items():
-            lines += [f"  {family:<10}  {name:<28}  {getattr(table, name).__module__}" for name in names]
-        return "\n".join(lines)
+            for name in names:
+                print(f"  {family:<10}  {name:<28}  {getattr(table, name).__module__}")

@@ -65,7 +65,7 @@ class Function:
 
     def __init__(self) -> None:
         self.saved: tuple[Any, ...] = ()
-        self.freed = False
+        self.freed = self._used = False
         self.inputs: tuple[Function | tensor.Tensor | None, ...] = ()
         self.needs: tuple[bool, ...] = ()
         self.hooks: list[Callable[[Array], Array | None]] = []
@@ -95,6 +95,9 @@ class Function:
         Python numbers go to `forward` as they are: they never promote an array's dtype.
         """
         arrays: tuple[Any, ...] = tuple(i.data if isinstance(i, tensor.Tensor) else i for i in inputs)
+        if self._used:
+            raise RuntimeError(f"{self.name}: this object has been applied already; make a new one for each use")
+        self._used = True
         self._check_dtypes(arrays)
         self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
         self.path = path()
@@ -125,7 +128,8 @@ class Function:
             raise RuntimeError(f"{self.name}.backward returned {type(results).__name__}, expected a tuple of gradients")
         if len(results) != len(self.needs):
             raise RuntimeError(f"{self.name}.backward returned {len(results)} gradients, expected {len(self.needs)}")
-        gradients = tuple(as_array(g) if need else None for g, need in zip(results, self.needs, strict=True))
+        pairs = zip(results, self.needs, strict=True)
+        gradients: tuple[Any, ...] = tuple(as_array(gradient) if need else None for gradient, need in pairs)
         for position, (gradient, (shape, dtype)) in enumerate(zip(gradients, self._input_types, strict=True)):
             is_array = hasattr(gradient, "dtype")
             if self.needs[position] and not (is_array and (gradient.shape, gradient.dtype) == (shape, dtype)):

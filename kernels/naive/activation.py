@@ -14,7 +14,7 @@ from kernels.layout import Array
 
 def lines(axis: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
     """The matching lines of the arrays along `axis`, as views: to write into a line is to write into its array."""
-    moved = [np.moveaxis(array, axis, -1) for array in arrays]
+    moved = [np.moveaxis(np.atleast_1d(array), axis, -1) for array in arrays]
     for place in np.ndindex(moved[0].shape[:-1]):
         yield tuple(array[place] for array in moved)
 
@@ -28,10 +28,10 @@ def relu(x: Array) -> Array:
 
 
 def relu_backward(grad: Array, output: Array) -> Array:
-    """The slope is 1 where the output is positive, otherwise 0."""
+    """The slope is 0 where the output is 0, otherwise 1; NaN is not <= 0, and so lets the gradient pass."""
     x_grad = np.empty_like(grad)
     for index in np.ndindex(grad.shape):
-        x_grad[index] = grad[index] if output[index] > 0 else 0
+        x_grad[index] = 0 if output[index] <= 0 else grad[index]
     return x_grad
 
 

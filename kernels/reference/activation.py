@@ -11,8 +11,8 @@ def relu(x: Array) -> Array:
 
 
 def relu_backward(grad: Array, output: Array) -> Array:
-    """The gradient passes where the output is positive. So the input need not be kept; at 0 the gradient is 0."""
-    return np.where(output > 0, grad, grad.dtype.type(0))
+    """The gradient passes where the output is not 0. So the input need not be kept. It passes at NaN, as in PyTorch."""
+    return np.where(output <= 0, grad.dtype.type(0), grad)
 
 
 def log_softmax(x: Array, axis: int) -> Array:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from kernels.layout import Array
+from minigrad import state
 from minigrad.observe import inside
 from minigrad.tensor import HookHandle, Tensor
 
@@ -147,29 +147,21 @@ class Module:
 
     # --- state
 
+    def state_arrays(self) -> dict[str, Array]:
+        """Every parameter's and buffer's own array by name: its memory, not a copy."""
+        return {name: tensor.data for name, tensor in (*self.named_parameters(), *self.named_buffers())}
+
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and buffer by name, C-contiguous in its logical shape."""
-        tensors = (*self.named_parameters(), *self.named_buffers())
-        return {name: np.array(tensor.numpy(), order="C") for name, tensor in tensors}
+        return state.copies(self.state_arrays())
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, given: Mapping[str, Array]) -> None:
         """Copy the arrays into this module's parameters and buffers.
 
         KeyError if names are missing or superfluous, ValueError if a shape or dtype differs; in both cases the module
         stays as it was.
         """
-        own: dict[str, Tensor] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        missing, extra = own.keys() - state.keys(), state.keys() - own.keys()
-        if missing or extra:
-            raise KeyError(f"state: missing {sorted(missing) or 'none'}, unexpected {sorted(extra) or 'none'}")
-        for name, tensor in own.items():
-            given = state[name]
-            if (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
-                raise ValueError(
-                    f"state: {name}: given {given.dtype} {given.shape}, expected {tensor.dtype} {tensor.shape}"
-                )
-        for name, tensor in own.items():
-            tensor.data[...] = state[name]  # into the existing memory, which keeps its layout
+        state.load(self.state_arrays(), given)
 
     # --- how it looks
 

@@ -37,6 +37,8 @@ class CrossEntropy(Function):
         if self.reduction == "mean":
             grad = grad / total_weight
         row_grad = np.broadcast_to(grad, self.shape[:-1]).reshape(-1)  # (N, ...) -> (M,)
+        if self.indices is not None:  # ignored rows have no gradient, also where nothing counts and the mean is 0/0
+            row_grad = np.where(aims == self.ignore_index, grad.dtype.type(0), row_grad)
         options = (self.weight, self.ignore_index, self.label_smoothing)
         input_grad: Any = None
         target_grad: Any = None

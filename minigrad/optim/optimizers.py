@@ -6,6 +6,7 @@ import numpy as np
 
 import kernels
 from kernels.layout import Array
+from minigrad import state
 from minigrad.nn.module import Parameter
 
 
@@ -29,22 +30,27 @@ class Optimizer:
         if not self.params:
             raise ValueError("params: given none, expected at least one parameter")
         self.lr = at_least_zero("lr", lr)
-        self.steps = 0
+        self._steps = np.zeros((), np.int64)
         self.state: dict[str, list[Array]] = {
             name: [np.zeros_like(parameter.data) for parameter in self.params] for name in self.state_names
         }
 
+    @property
+    def steps(self) -> int:
+        """How many steps have been made."""
+        return int(self._steps)
+
     def step(self) -> None:
         """Move every parameter that has a gradient, in place."""
-        self.steps += 1
+        self._steps += 1
         live = [index for index, parameter in enumerate(self.params) if parameter.grad is not None]
         params = [self.params[index].data for index in live]
         grads = [self.params[index].grad for index in live]
-        state = {name: [arrays[index] for index in live] for name, arrays in self.state.items()}
-        self._update(kernels.serving(*params), params, grads, state)
+        slots = {name: [arrays[index] for index in live] for name, arrays in self.state.items()}
+        self._update(kernels.serving(*params), params, grads, slots)
 
     def _update(
-        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], state: dict[str, list[Array]]
+        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], slots: dict[str, list[Array]]
     ) -> None:
         raise NotImplementedError
 
@@ -53,30 +59,20 @@ class Optimizer:
         for parameter in self.params:
             parameter.grad = None
 
-    def state_dict(self) -> dict[str, Array]:
-        """A copy of all state by name: `steps`, and e.g. `velocity.0`, C-contiguous. The learning rate is not state."""
-        arrays = {
-            f"{name}.{index}": np.array(array, order="C")
-            for name, slots in self.state.items()
-            for index, array in enumerate(slots)
-        }
-        return {"steps": np.array(self.steps, np.int64), **arrays}
+    def state_arrays(self) -> dict[str, Array]:
+        """All state by name, `steps` and e.g. `velocity.0`: its memory, not a copy. The learning rate is not state."""
+        named = {"steps": self._steps}
+        for name, arrays in self.state.items():
+            named |= {f"{name}.{index}": array for index, array in enumerate(arrays)}
+        return named
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of all state by name, C-contiguous."""
+        return state.copies(self.state_arrays())
+
+    def load_state_dict(self, given: Mapping[str, Array]) -> None:
         """Take over state saved by `state_dict`. KeyError or ValueError if it does not fit; then nothing changes."""
-        own = {f"{name}.{index}": array for name, slots in self.state.items() for index, array in enumerate(slots)}
-        missing, extra = {"steps", *own} - state.keys(), state.keys() - {"steps", *own}
-        if missing or extra:
-            raise KeyError(f"state: missing {sorted(missing) or 'none'}, unexpected {sorted(extra) or 'none'}")
-        for name, array in own.items():
-            given = state[name]
-            if (given.shape, given.dtype) != (array.shape, array.dtype):
-                raise ValueError(
-                    f"state: {name}: given {given.dtype} {given.shape}, expected {array.dtype} {array.shape}"
-                )
-        for name, array in own.items():
-            array[...] = state[name]
-        self.steps = int(state["steps"])
+        state.load(self.state_arrays(), given)
 
 
 class SGD(Optimizer):
@@ -95,9 +91,9 @@ class SGD(Optimizer):
         super().__init__(params, lr)
 
     def _update(
-        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], state: dict[str, list[Array]]
+        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], slots: dict[str, list[Array]]
     ) -> None:
-        velocities = state.get("velocity", [])
+        velocities = slots.get("velocity", [])
         table.sgd_step(params, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)
 
 
@@ -118,10 +114,10 @@ class Adam(Optimizer):
         super().__init__(params, lr)
 
     def _update(
-        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], state: dict[str, list[Array]]
+        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], slots: dict[str, list[Array]]
     ) -> None:
         table.adam_step(
-            params, grads, state["mean"], state["square"], self.steps, self.lr, self.betas, self.eps,
+            params, grads, slots["mean"], slots["square"], self.steps, self.lr, self.betas, self.eps,
             self.weight_decay, self.decoupled,
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels.layout import Array
-from minigrad import optim, random
+from minigrad import optim, random, state
 from minigrad.nn import Module
 from minigrad.training.files import write_atomically
 
@@ -72,46 +72,45 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 
 def save(path: Path, model: Module, optimizer: optim.Optimizer, position: Position) -> None:
-    """Write the checkpoint of a run. FloatingPointError, with nothing written, if a weight is not finite."""
-    arrays = {f"model.{name}": array for name, array in model.state_dict().items()}
+    """Write the checkpoint of a run. FloatingPointError, with nothing written, if a number is not finite."""
+    arrays = _named(model=model.state_arrays(), optimizer=optimizer.state_arrays())
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise FloatingPointError(f"{name} is not finite")
-    arrays |= {f"optimizer.{name}": array for name, array in optimizer.state_dict().items()}
-    state = {"position": dataclasses.asdict(position), "random": random.get_state()}
-    save_arrays(path, arrays, {HEADER: json.dumps(state)})
+    run = {"position": dataclasses.asdict(position), "random": random.get_state()}
+    save_arrays(path, arrays, {HEADER: json.dumps(run)})
 
 
 def load_model(path: Path, model: Module) -> None:
     """Load only the model's part. CheckpointError if the file does not fit; then the model stays as it was."""
     arrays, _ = load_arrays(path)
-    _fit(path, model, _part(arrays, "model."))
+    part = {name: array for name, array in arrays.items() if name.startswith("model.")}
+    _load(path, _named(model=model.state_arrays()), part)
 
 
 def load(path: Path, model: Module, optimizer: optim.Optimizer) -> Position:
     """Load a checkpoint into model, optimiser and random state, and return where the run was.
 
-    CheckpointError if the file does not fit.
+    CheckpointError if the file does not fit; then all stay as they were.
     """
     arrays, header = load_arrays(path)
     try:
-        state = json.loads(header[HEADER])
-        position = Position(**state["position"])
-        seed, calls = state["random"]
+        run = json.loads(header[HEADER])
+        position = Position(**run["position"])
+        seed, calls = run["random"]
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not tell where the run was ({error!r})") from None
-    _fit(path, model, _part(arrays, "model."))
-    _fit(path, optimizer, _part(arrays, "optimizer."))
+    _load(path, _named(model=model.state_arrays(), optimizer=optimizer.state_arrays()), arrays)
     random.set_state(seed, calls)
     return position
 
 
-def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def _named(**parts: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
 
-def _fit(path: Path, target: Module | optim.Optimizer, state: Mapping[str, Array]) -> None:
+def _load(path: Path, own: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
     try:
-        target.load_state_dict(state)
+        state.load(own, arrays)
     except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: does not fit this {type(target).__name__}: {error.args[0]}") from None
+        raise CheckpointError(f"{path}: does not fit this run: {error.args[0]}") from None

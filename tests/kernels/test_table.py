@@ -109,9 +109,10 @@ def test_what_is_no_array_is_refused(wrong: object) -> None:
 
 
 @pytest.mark.parametrize("name", kernels.BACKENDS)
-def test_the_report_names_who_serves_what(name: str) -> None:
+def test_the_report_names_who_serves_what(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with kernels.backend(name):
-        first, *lines = kernels.backend.report().splitlines()
+        kernels.backend.report()
+    first, *lines = capsys.readouterr().out.splitlines()
     assert name in first
     assert [tuple(line.split()) for line in lines] == [
         (family, kernel, f"kernels.{name}.{family}") for family, kernel in ALL

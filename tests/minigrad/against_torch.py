@@ -5,7 +5,7 @@
 `F` is minigrad.functional on one side and torch.nn.functional on the other, which have the same names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -69,18 +69,18 @@ def _run(fn: Callable[..., Any], F: Any, leaves: list[Any], upstream: Callable[[
 
 def agree(
     fn: Callable[..., Any], *arrays: Array, dtype: Any = np.float64, layout: str = "contiguous",
-    like: Callable[..., Any] | None = None, check: bool = False, seed: int = 0,
+    fixed: Sequence[Array] = (), like: Callable[..., Any] | None = None, check: bool = False, seed: int = 0,
 ) -> None:
-    """Run `fn(F, *tensors)` on both sides; the outputs and the gradients of all floating tensors must agree.
+    """Run `fn(F, *arrays, *fixed)` on both sides, as tensors; outputs and gradients of floating `arrays` must agree.
 
     like: what PyTorch runs, if it is spelled differently there. The gradient sent in is random. check: also compare
     with finite differences, in float64, through minigrad.gradcheck.
     """
     torch = torch_module()
-    floats = [array.dtype.kind == "f" for array in arrays]
-    cast = [array.astype(dtype) if is_float else array for array, is_float in zip(arrays, floats, strict=True)]
-    ours = [Tensor(laid_out(array, layout), is_float) for array, is_float in zip(cast, floats, strict=True)]
-    theirs = [torch.tensor(array, requires_grad=is_float) for array, is_float in zip(cast, floats, strict=True)]
+    cast = [array.astype(dtype) if array.dtype.kind == "f" else array for array in (*arrays, *fixed)]
+    needs = [array.dtype.kind == "f" and place < len(arrays) for place, array in enumerate(cast)]
+    ours = [Tensor(laid_out(array, layout), need) for array, need in zip(cast, needs, strict=True)]
+    theirs = [torch.tensor(array, requires_grad=need) for array, need in zip(cast, needs, strict=True)]
     random = np.random.default_rng(seed)
     sent: list[Array] = []
 

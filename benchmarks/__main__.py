@@ -1,0 +1,27 @@
+"""The command line: `python -m benchmarks kernels` and `python -m benchmarks train-step`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks import kernel_times, train_step
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and run one command. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Verify, then time, beside PyTorch.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, purpose in (
+        ("kernels", kernel_times, "every kernel on the shapes that GoogLeNet gives it"),
+        ("train-step", train_step, "whole training steps of GoogLeNet"),
+    ):
+        subparser = commands.add_parser(name, help=purpose, description=purpose)
+        command.add_options(subparser)
+        subparser.set_defaults(run=command.main)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,339 @@
+"""PyTorch's counterpart of every kernel, on the same numbers. Importing this imports torch."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels.layout import Array
+
+aten = torch.ops.aten
+
+
+class Rival(NamedTuple):
+    """run: what is timed. arrays: what it returned as the kernel returns it; None if the numbers must differ."""
+
+    run: Callable[[], Any]
+    arrays: Callable[[Any], list[Array]] | None
+
+
+class Memory:
+    """How tensors lie in memory: channels_last or PyTorch's default. Public shapes are NCHW in both."""
+
+    def __init__(self, channels_last: bool) -> None:
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def images(self, array: Array) -> Tensor:
+        """(N, H, W, C) -> (N, C, H, W) in this format; other arrays as they are."""
+        tensor = torch.from_numpy(array)
+        return tensor.permute(0, 3, 1, 2).contiguous(memory_format=self.format) if array.ndim == 4 else tensor
+
+    def weight(self, array: Array) -> Tensor:
+        """(kh, kw, I, O) -> (O, I, kh, kw) in this format."""
+        return torch.from_numpy(array).permute(3, 2, 0, 1).contiguous(memory_format=self.format)
+
+    def empty(self, *shape: int) -> Tensor:
+        """A stand-in for an argument of which only the shape and the format count."""
+        return torch.empty(shape).contiguous(memory_format=self.format)
+
+
+def arrays(results: Any) -> list[Array]:
+    """Tensors, images as (N, H, W, C)."""
+    tensors = [results] if isinstance(results, Tensor) else results
+    return [(t.permute(0, 2, 3, 1) if t.ndim == 4 else t).detach().numpy() for t in tensors]
+
+
+def rival(kernel: str, arguments: dict[str, Any], channels_last: bool) -> Rival:
+    """The counterpart of `kernel` for these arguments, which it leaves unchanged."""
+    made = RIVALS[kernel](SimpleNamespace(**arguments), Memory(channels_last))
+    return made if isinstance(made, Rival) else Rival(made, arrays)
+
+
+def knows_layouts(kernel: str, arguments: dict[str, Any]) -> bool:
+    """Whether it makes a difference to PyTorch how the arrays lie in memory."""
+    first = next(iter(arguments.values()))
+    return kernel not in ("sgd_step", "adam_step") and (first[0] if isinstance(first, list) else first).ndim == 4
+
+
+def _before(padding: Any) -> list[int]:
+    return [padding[0][0], padding[1][0]]  # PyTorch pads both sides alike, and so do the cases
+
+
+# --- convolution and linear
+
+
+def conv2d(a: Any, memory: Memory) -> Any:
+    x, weight, bias = memory.images(a.x), memory.weight(a.weight), torch.from_numpy(a.bias)
+    options = (a.stride, _before(a.padding), a.dilation, a.groups)
+    if a.activation == "relu":
+        return lambda: torch.relu_(F.conv2d(x, weight, bias, *options))
+    return lambda: F.conv2d(x, weight, bias, *options)
+
+
+def _convolution_backward(a: Any, grad: Tensor, x: Tensor, weight: Tensor, mask: list[bool]) -> Callable[[], Any]:
+    options = (a.stride, _before(a.padding), a.dilation, False, [0, 0], a.groups)
+    return lambda: aten.convolution_backward(grad, x, weight, None, *options, mask)
+
+
+def conv2d_input_grad(a: Any, memory: Memory) -> Any:
+    weight = memory.weight(a.weight)
+    x = memory.empty(len(a.grad), weight.shape[1] * a.groups, *a.size)
+    run = _convolution_backward(a, memory.images(a.grad), x, weight, [True, False, False])
+    return Rival(run, lambda results: arrays(results[0]))
+
+
+def conv2d_weight_grad(a: Any, memory: Memory) -> Any:
+    weight = memory.empty(a.grad.shape[3], a.x.shape[3] // a.groups, *a.kernel)
+    run = _convolution_backward(a, memory.images(a.grad), memory.images(a.x), weight, [False, True, False])
+    return Rival(run, lambda results: [results[1].permute(2, 3, 1, 0).numpy()])
+
+
+def channel_sum(a: Any, memory: Memory) -> Any:
+    grad = memory.images(a.grad)
+    axes = [axis for axis in range(grad.ndim) if axis != 1]
+    return lambda: grad.sum(axes)
+
+
+def linear(a: Any, memory: Memory) -> Any:
+    x, weight, bias = (torch.from_numpy(array) for array in (a.x, a.weight, a.bias))
+    return lambda: F.linear(x, weight, bias)
+
+
+def linear_input_grad(a: Any, memory: Memory) -> Any:
+    grad, weight = torch.from_numpy(a.grad), torch.from_numpy(a.weight)
+    return lambda: grad @ weight
+
+
+def linear_weight_grad(a: Any, memory: Memory) -> Any:
+    grad, x = torch.from_numpy(a.grad), torch.from_numpy(a.x)
+    return lambda: grad.T @ x
+
+
+# --- pooling
+
+
+def _first_taps(a: Any, places: tuple[int, int]) -> tuple[Array, Array]:
+    """The row and the column of each window's first tap: (OH, 1, 1) and (OW, 1)."""
+    rows, cols = (np.arange(places[axis]) * a.stride[axis] - a.padding[axis][0] for axis in (0, 1))
+    return rows[:, None, None], cols[:, None]
+
+
+def max_pool2d(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    options = (a.kernel, a.stride, _before(a.padding), a.dilation, a.ceil_mode)
+
+    def taps(results: Any) -> list[Array]:
+        """PyTorch numbers the winners by pixel of the image, the kernels by tap of the window."""
+        y, pixel = arrays(results)
+        rows, cols = _first_taps(a, y.shape[1:3])
+        row, col = pixel // a.x.shape[2] - rows, pixel % a.x.shape[2] - cols
+        winner = row // a.dilation[0] * a.kernel[1] + col // a.dilation[1]
+        return [y, winner.astype(np.uint8)]
+
+    return Rival(lambda: aten.max_pool2d_with_indices(x, *options), taps)
+
+
+def max_pool2d_backward(a: Any, memory: Memory) -> Any:
+    rows, cols = _first_taps(a, a.grad.shape[1:3])
+    row = rows + a.winner // a.kernel[1] * np.int64(a.dilation[0])
+    pixel = row * a.size[1] + cols + a.winner % a.kernel[1] * np.int64(a.dilation[1])
+    grad, indices = memory.images(a.grad), memory.images(pixel)
+    x = memory.empty(len(a.grad), a.grad.shape[3], *a.size)
+    options = (a.kernel, a.stride, _before(a.padding), a.dilation, False)
+    return lambda: aten.max_pool2d_with_indices_backward(grad, x, *options, indices)
+
+
+def avg_pool2d(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    options = (a.kernel, a.stride, _before(a.padding), a.ceil_mode, a.count_include_pad, a.divisor_override)
+    return lambda: F.avg_pool2d(x, *options)
+
+
+def avg_pool2d_backward(a: Any, memory: Memory) -> Any:
+    grad, x = memory.images(a.grad), memory.empty(len(a.grad), a.grad.shape[3], *a.size)
+    options = (a.kernel, a.stride, _before(a.padding), False, a.count_include_pad, a.divisor_override)
+    return lambda: aten.avg_pool2d_backward(grad, x, *options)
+
+
+def adaptive_avg_pool2d(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    return lambda: F.adaptive_avg_pool2d(x, a.outputs)
+
+
+def adaptive_avg_pool2d_backward(a: Any, memory: Memory) -> Any:
+    grad, x = memory.images(a.grad), memory.empty(len(a.grad), a.grad.shape[3], *a.size)
+    return lambda: aten._adaptive_avg_pool2d_backward(grad, x)
+
+
+# --- activations, normalisation, dropout
+
+
+def relu(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    return lambda: torch.relu(x)
+
+
+def relu_backward(a: Any, memory: Memory) -> Any:
+    grad, output = memory.images(a.grad), memory.images(a.output)
+    return lambda: aten.threshold_backward(grad, output, 0)
+
+
+def softmax(a: Any, memory: Memory) -> Any:
+    x = torch.from_numpy(a.x)
+    return lambda: torch.softmax(x, a.axis)
+
+
+def softmax_backward(a: Any, memory: Memory) -> Any:
+    grad, output = torch.from_numpy(a.grad), torch.from_numpy(a.output)
+    return lambda: aten._softmax_backward_data(grad, output, a.axis, output.dtype)
+
+
+def log_softmax(a: Any, memory: Memory) -> Any:
+    x = torch.from_numpy(a.x)
+    return lambda: torch.log_softmax(x, a.axis)
+
+
+def log_softmax_backward(a: Any, memory: Memory) -> Any:
+    grad, output = torch.from_numpy(a.grad), torch.from_numpy(a.output)
+    return lambda: aten._log_softmax_backward_data(grad, output, a.axis, output.dtype)
+
+
+def batch_statistics(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    return Rival(lambda: torch.var_mean(x, (0, 2, 3), correction=0), lambda results: arrays(results[::-1]))
+
+
+def batch_norm(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    mean, variance, weight, bias = (torch.from_numpy(array) for array in (a.mean, a.variance, a.weight, a.bias))
+    if a.activation == "relu":
+        return lambda: torch.relu_(F.batch_norm(x, mean, variance, weight, bias, eps=a.eps))
+    return lambda: F.batch_norm(x, mean, variance, weight, bias, eps=a.eps)
+
+
+def batch_norm_backward(a: Any, memory: Memory) -> Any:
+    grad, x = memory.images(a.grad), memory.images(a.x)
+    weight, mean = torch.from_numpy(a.weight), torch.from_numpy(a.mean)
+    inverse_std = torch.from_numpy(1 / np.sqrt(a.variance + np.float32(a.eps)))
+    options = (None, None, mean, inverse_std, a.training, a.eps, [True, True, True])
+    return lambda: aten.native_batch_norm_backward(grad, x, weight, *options)
+
+
+def local_response_norm(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    return lambda: F.local_response_norm(x, a.size, a.alpha, a.beta, a.k)
+
+
+def local_response_norm_backward(a: Any, memory: Memory) -> Any:
+    grad, x = memory.images(a.grad), memory.images(a.x).requires_grad_()
+    y = F.local_response_norm(x, a.size, a.alpha, a.beta, a.k)
+    return lambda: torch.autograd.grad(y, x, grad, retain_graph=True)
+
+
+def dropout(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    return Rival(lambda: F.dropout(x, a.p), None)  # its random bits are others
+
+
+# --- loss
+
+
+def cross_entropy(a: Any, memory: Memory) -> Any:
+    logits, target = torch.from_numpy(a.logits), torch.from_numpy(a.target)
+
+    def run() -> tuple[Tensor, Tensor, Tensor]:
+        log_probabilities = F.log_softmax(logits, 1)
+        losses = F.nll_loss(log_probabilities, target, reduction="none", ignore_index=a.ignore_index)
+        return losses, log_probabilities, (target != a.ignore_index).float()
+
+    return run
+
+
+def cross_entropy_backward(a: Any, memory: Memory) -> Any:
+    row_grad, target = torch.from_numpy(a.row_grad), torch.from_numpy(a.target)
+    logits = torch.from_numpy(a.log_probabilities).requires_grad_()  # their log_softmax is themselves
+    losses = F.cross_entropy(logits, target, reduction="none", ignore_index=a.ignore_index)
+    return lambda: torch.autograd.grad(losses, logits, row_grad, retain_graph=True)
+
+
+def cross_entropy_target_grad(a: Any, memory: Memory) -> Any:
+    row_grad, logits = torch.from_numpy(a.row_grad), torch.from_numpy(a.log_probabilities)
+    target = torch.zeros_like(logits).requires_grad_()
+    losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=a.label_smoothing)
+    return lambda: torch.autograd.grad(losses, target, row_grad, retain_graph=True)
+
+
+# --- shape
+
+
+def _public_axis(axis: int, ndim: int) -> int:
+    return (0, 2, 3, 1)[axis] if ndim == 4 else axis
+
+
+def cat(a: Any, memory: Memory) -> Any:
+    tensors = [memory.images(array) for array in a.arrays]
+    return lambda: torch.cat(tensors, _public_axis(a.axis, tensors[0].ndim))
+
+
+def split(a: Any, memory: Memory) -> Any:
+    tensor = memory.images(a.array)
+    axis = _public_axis(a.axis, tensor.ndim)
+    # PyTorch's own pieces are views; the kernel's are contiguous, and so are these.
+    return lambda: [piece.clone(memory_format=memory.format) for piece in torch.split(tensor, a.sizes, axis)]
+
+
+def pad(a: Any, memory: Memory) -> Any:
+    x = memory.images(a.x)
+    _, rows, cols, _ = a.amounts
+    return lambda: F.pad(x, (*cols, *rows), value=a.value)
+
+
+def resize_bilinear(a: Any, memory: Memory) -> Any:
+    images = memory.images(a.images)
+    return lambda: F.interpolate(images.float(), a.size, mode="bilinear").mul_(a.scale).add_(a.shift)
+
+
+# --- optimisers: PyTorch's, with the kernel's state put into them; it steps copies
+
+
+def _parameters(a: Any) -> list[Tensor]:
+    params = [torch.from_numpy(array).clone().requires_grad_() for array in a.params]
+    for param, grad in zip(params, a.grads, strict=True):
+        param.grad = torch.from_numpy(grad)
+    return params
+
+
+def sgd_step(a: Any, memory: Memory) -> Any:
+    params = _parameters(a)
+    optimizer = torch.optim.SGD(params, a.lr, a.momentum, weight_decay=a.weight_decay, nesterov=a.nesterov)
+    velocities = [torch.from_numpy(array).clone() for array in a.velocities]
+    for param, velocity in zip(params, velocities, strict=True):
+        optimizer.state[param]["momentum_buffer"] = velocity
+    return Rival(optimizer.step, lambda _: [t.detach().numpy() for t in (*params, *velocities)])
+
+
+def adam_step(a: Any, memory: Memory) -> Any:
+    params = _parameters(a)
+    kind = torch.optim.AdamW if a.decoupled else torch.optim.Adam
+    optimizer = kind(params, a.lr, a.betas, a.eps, a.weight_decay)
+    means, squares = ([torch.from_numpy(array).clone() for array in group] for group in (a.means, a.squares))
+    for param, mean, square in zip(params, means, squares, strict=True):
+        optimizer.state[param].update(step=torch.tensor(a.step - 1.0), exp_avg=mean, exp_avg_sq=square)
+    return Rival(optimizer.step, lambda _: [t.detach().numpy() for t in (*params, *means, *squares)])
+
+
+RIVALS: dict[str, Callable[[Any, Memory], Any]] = {
+    function.__name__: function
+    for function in (
+        conv2d, conv2d_input_grad, conv2d_weight_grad, channel_sum, linear, linear_input_grad, linear_weight_grad,
+        max_pool2d, max_pool2d_backward, avg_pool2d, avg_pool2d_backward, adaptive_avg_pool2d,
+        adaptive_avg_pool2d_backward, relu, relu_backward, softmax, softmax_backward, log_softmax,
+        log_softmax_backward, batch_statistics, batch_norm, batch_norm_backward, local_response_norm,
+        local_response_norm_backward, dropout, cross_entropy, cross_entropy_backward, cross_entropy_target_grad,
+        cat, split, pad, resize_bilinear, sgd_step, adam_step,
+    )
+}

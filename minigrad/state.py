@@ -1,0 +1,28 @@
+"""State by name: what modules and optimisers save and load."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kernels.layout import Array
+
+
+def copies(own: Mapping[str, Array]) -> dict[str, Array]:
+    """A copy of each array, C-contiguous in its logical shape."""
+    return {name: np.array(array, order="C") for name, array in own.items()}
+
+
+def load(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
+    """Copy `given` into the memory of `own`, which keeps its layout.
+
+    KeyError if names are missing or superfluous, ValueError if a shape or dtype differs; then nothing has changed.
+    """
+    missing, extra = own.keys() - given.keys(), given.keys() - own.keys()
+    if missing or extra:
+        raise KeyError(f"state: missing {sorted(missing) or 'none'}, unexpected {sorted(extra) or 'none'}")
+    for name, array in own.items():
+        new = given[name]
+        if (new.shape, new.dtype) != (array.shape, array.dtype):
+            raise ValueError(f"state: {name}: given {new.dtype} {new.shape}, expected {array.dtype} {array.shape}")
+    for name, array in own.items():
+        array[...] = given[name]

@@ -1,0 +1,237 @@
+"""The train command, from its command line to the files of a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import functional
+from minigrad.commands import run
+from minigrad.data import FashionMNIST
+from minigrad.training import checkpoint
+from tests.small_net import SmallNet
+
+ROOT = Path(__file__).parents[3]
+OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "40", "--test-limit", "100")
+FILES = {"config.json", "metrics.jsonl", "steps.jsonl", "curves.png", "confusion.png", "checkpoint.safetensors"}
+
+pytestmark = pytest.mark.usefixtures("cut_data")
+
+
+def train(out: Path, *options: str, builder: type = SmallNet) -> int:
+    return run(builder, [*OPTIONS, "--out", str(out), *options])
+
+
+def lines(path: Path, *dropped: str) -> list[dict[str, object]]:
+    """The records of a metrics file, without these keys."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key not in dropped} for record in records]
+
+
+def weights(out: Path) -> dict[str, np.ndarray]:
+    return checkpoint.load_arrays(out / checkpoint.NAME)[0]
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """The same bits in every weight and state, and the same metrics but for the times."""
+    ours, theirs = weights(first), weights(second)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
+    timed = ("seconds", "images_per_second")
+    assert lines(first / "metrics.jsonl", *timed) == lines(second / "metrics.jsonl", *timed)
+    assert lines(first / "steps.jsonl") == lines(second / "steps.jsonl")
+
+
+def test_a_run_learns_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert train(out, "--epochs", "6", "--lr", "0.01") == 0
+    assert {path.name for path in out.iterdir()} == FILES
+    epochs = lines(out / "metrics.jsonl")
+    assert [record["epoch"] for record in epochs] == [1, 2, 3, 4, 5, 6]
+    names = "epoch train_loss train_accuracy test_loss test_accuracy images_per_second seconds step"
+    assert all(list(record) == names.split() for record in epochs)
+    assert epochs[-1]["train_loss"] < 0.6 * epochs[0]["train_loss"]
+    assert epochs[-1]["test_accuracy"] > 0.6
+    assert len(lines(out / "steps.jsonl")) == 60
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    text = capsys.readouterr().out
+    assert "epoch 6/6  10/10  loss" in text
+    assert "images/s  left 0:00:00" in text
+    assert "test accuracy" not in text
+    assert "test loss" in text
+
+
+def test_the_figures_are_those_of_the_model(tmp_path: Path, cut_data: FashionMNIST) -> None:
+    """Recomputed here from the saved weights, without the code that wrote them."""
+    from minigrad import Tensor
+    from minigrad.data import prepare
+
+    out = tmp_path / "run"
+    train(out, "--epochs", "1")
+    model = SmallNet(1, 10, 28).eval()
+    model.load_state_dict({k.removeprefix("model."): v for k, v in weights(out).items() if k.startswith("model.")})
+    logits = model(Tensor(prepare(cut_data.test_images[:100], 28))).numpy().astype(np.float64)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = cut_data.test_labels[:100]
+    (record,) = lines(out / "metrics.jsonl")
+    assert record["test_loss"] == pytest.approx(-np.log(probabilities[np.arange(100), labels]).mean(), rel=1e-5)
+    assert record["test_accuracy"] == (logits.argmax(axis=1) == labels).mean()
+    steps = lines(out / "steps.jsonl")
+    assert record["train_loss"] == pytest.approx(np.mean([step["loss"] for step in steps]))
+    assert record["train_accuracy"] == pytest.approx(np.mean([step["accuracy"] for step in steps]))
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path) -> None:
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        train(tmp_path / name, "--epochs", "1", "--seed", seed)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert lines(tmp_path / "a" / "steps.jsonl") != lines(tmp_path / "c" / "steps.jsonl")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("after", [4, 10, 13])
+def test_a_resumed_run_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, optimizer: str
+) -> None:
+    """Stopped inside an epoch and between two, with lines in the metrics that its last checkpoint does not cover."""
+    options = ("--epochs", "2", "--checkpoint-every", "2", "--optimizer", optimizer)
+    train(tmp_path / "whole", *options)
+    count = 0
+
+    def crash(*arguments: object, **keywords: object) -> object:
+        nonlocal count
+        count += keywords.get("reduction") is None
+        if count > after:
+            raise RuntimeError("pulled the plug")
+        return cross_entropy(*arguments, **keywords)
+
+    cross_entropy = functional.cross_entropy
+    with monkeypatch.context() as patch:
+        patch.setattr(functional, "cross_entropy", crash)
+        with pytest.raises(RuntimeError, match="pulled the plug"):
+            train(tmp_path / "parts", *options)
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "parts")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_finished_run_resumes_to_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "run", "--epochs", "1")
+    before = (tmp_path / "run" / checkpoint.NAME).read_bytes()
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (tmp_path / "run" / checkpoint.NAME).read_bytes() == before
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """In a process of its own, as a user would stop it."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys\nfrom minigrad.commands import run\nfrom minigrad.data import fashion_mnist\n"
+        "from tests import cut\nfrom tests.small_net import SmallNet\n"
+        "fashion_mnist.FILES = cut.FILES\nsys.exit(run(SmallNet, sys.argv[1:]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+    def command(*options: str) -> list[str]:
+        return [sys.executable, str(script), *options]
+
+    out = tmp_path / "run"
+    options = (*OPTIONS, "--epochs", "4")
+    steps = out / "steps.jsonl"
+    started = command(*options, "--out", str(out))
+    with subprocess.Popen(started, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        while not steps.exists() or steps.stat().st_size < 300:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on with: --resume {out}" in " ".join(text.split())
+    for rest in (("--device", "cpu", "--resume", str(out)), (*options, "--out", str(tmp_path / "whole"))):
+        subprocess.run(command(*rest), env=environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    assert_same_run(out, tmp_path / "whole")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", "--epochs", "3", "--optimizer", "sgd", "--lr", "1e30") == 1
+    message = capsys.readouterr().err
+    assert "epoch 1" in message
+    assert "learning rate" in message
+    assert "nothing was saved yet" in message
+
+
+def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    rates = iter([0.01] * 12 + [1e30] * 20)
+    monkeypatch.setattr("minigrad.optim.WarmUp.rate", lambda self, step: next(rates))
+    assert train(out, "--epochs", "3", "--optimizer", "sgd") == 1
+    message = capsys.readouterr().err
+    assert f"the last good checkpoint is {out / checkpoint.NAME}" in message
+    assert "step 1" in message
+    assert all(np.isfinite(array).all() for array in weights(out).values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "argument --epochs: given '0', expected an integer of at least 1"),
+        (["--lr", "-1"], "argument --lr: given '-1', expected a number above 0"),
+        (["--lr", "nan"], "argument --lr: given 'nan'"),
+        (["--optimizer", "adagrad"], "argument --optimizer: invalid choice"),
+        (["--device", "tpu"], "argument --device: invalid choice"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--resume", "x", "--epochs", "3"], "not allowed beside it: --epochs"),
+        (["--resume", "x", "--out", "y"], "not allowed beside it: --out"),
+    ],
+)
+def test_bad_options_are_refused(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(SmallNet, ["--device", "cpu", *options])
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "run", "--epochs", "1")
+    before = (tmp_path / "run" / checkpoint.NAME).read_bytes()
+    with pytest.raises(SystemExit):
+        train(tmp_path / "run", "--epochs", "1")
+    assert "holds a run already" in capsys.readouterr().err
+    assert (tmp_path / "run" / checkpoint.NAME).read_bytes() == before
+
+
+def test_what_cannot_be_resumed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path)]) == 1
+    assert "expected the folder of a training run" in capsys.readouterr().err
+
+    class OtherNet(SmallNet):
+        pass
+
+    train(tmp_path / "run", "--epochs", "1")
+    assert run(OtherNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 1
+    assert "holds a SmallNet, expected a OtherNet" in capsys.readouterr().err
+
+
+def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", "--data-dir", str(tmp_path)) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "train-images-idx3-ubyte.gz" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_googlenet_itself_trains_from_its_command_line(tmp_path: Path) -> None:
+    import googlenet
+
+    options = [*OPTIONS[:2], "--image-size", "32", "--batch-size", "16", "--train-limit", "32", "--test-limit", "16"]
+    assert googlenet.main([*options, "--out", str(tmp_path / "run")]) == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    assert googlenet.main(["evaluate", str(tmp_path / "run"), "--test-limit", "16"]) == 0

@@ -1,0 +1,70 @@
+"""Choosing a device: three things can be missing for the GPU, and each has its message."""
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from minigrad import device
+from minigrad.commands import run
+from tests.small_net import SmallNet
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+def fake_cupy(driver: int = 13000, cards: int = 1, allocation_fails: bool = False) -> Any:
+    """A stand-in for CuPy on a machine with such a driver and so many cards."""
+
+    def count() -> int:
+        if not cards:
+            raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+        return cards
+
+    def zeros(size: int) -> Any:
+        if allocation_fails:
+            raise CUDARuntimeError("cudaErrorDevicesUnavailable")
+        return SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 0.0))
+
+    runtime = SimpleNamespace(
+        CUDARuntimeError=CUDARuntimeError, driverGetVersion=lambda: driver, getDeviceCount=count
+    )
+    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), zeros=zeros)
+
+
+MISSING = [
+    (None, "CuPy is not installed: pip install"),
+    (fake_cupy(driver=0), "no NVIDIA driver"),
+    (fake_cupy(cards=0), "no usable GPU"),
+    (fake_cupy(allocation_fails=True), "no usable GPU"),
+]
+
+
+@pytest.mark.parametrize(("cupy", "message"), MISSING)
+def test_what_is_missing_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cupy: Any, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", cupy)  # None makes the import fail
+    with pytest.raises(device.DeviceError, match=message):
+        device.choose("gpu")
+    chosen, remark = device.choose("auto")
+    assert chosen == "cpu"
+    assert message in str(remark)
+    assert run(SmallNet, ["--device", "gpu"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1, "one message, one line"
+
+
+def test_with_a_card_it_is_said_that_the_kernels_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    assert device.missing_for_gpu() is None
+    with pytest.raises(device.DeviceError, match="no CUDA kernels yet"):
+        device.choose("gpu")
+
+
+def test_the_cpu_needs_no_remark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert device.choose("cpu") == ("cpu", None)
+    with pytest.raises(ValueError, match="device: given 'tpu'"):
+        device.choose("tpu")

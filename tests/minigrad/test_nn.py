@@ -1,0 +1,257 @@
+"""Modules: what is registered and in which order, state, hooks, and how they look."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kernels.layout import oihw
+from minigrad import Tensor, nn
+
+
+class Net(nn.Module):
+    """One of everything that a module may hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 3
+        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.scale = nn.Parameter(np.ones(4, np.float32))
+        self.norm = nn.BatchNorm2d(4)
+        self.tail = nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 3, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(self.conv(x)) * self.scale.reshape(1, 4, 1, 1)
+        return self.tail(h.mean((2, 3)))
+
+
+PARAMETERS = ["scale", "conv.weight", "conv.bias", "norm.weight", "norm.bias", "tail.2.weight"]
+BUFFERS = ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
+
+
+def images(*shape: int) -> Tensor:
+    return Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+
+
+# --- what is registered
+
+
+def test_parameters_and_buffers_are_named_in_order() -> None:
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == PARAMETERS
+    assert [name for name, _ in net.named_buffers()] == BUFFERS
+    assert list(net.parameters()) == [parameter for _, parameter in net.named_parameters()]
+    assert [name for name, _ in net.named_modules()] == ["", "conv", "norm", "tail", "tail.0", "tail.1", "tail.2"]
+    assert list(net.children()) == [net.conv, net.norm, net.tail]
+
+
+def test_replacing_keeps_the_place() -> None:
+    net = Net()
+    net.conv = nn.Conv2d(2, 4, 1)
+    net.scale = nn.Parameter(np.zeros(4, np.float32))
+    net.norm.running_mean = Tensor(np.ones(4, np.float32))
+    assert [name for name, _ in net.named_parameters()] == PARAMETERS
+    assert [name for name, _ in net.named_buffers()] == BUFFERS
+    assert net.state_dict()["norm.running_mean"].tolist() == [1] * 4
+
+
+def test_an_attribute_may_become_another_kind_of_thing() -> None:
+    net = Net()
+    net.scale = None
+    net.size = nn.Parameter(np.zeros(1, np.float32))
+    net.tail = 5
+    assert net.scale is None
+    assert net.tail == 5
+    assert [name for name, _ in net.named_parameters()] == ["size", *PARAMETERS[1:-1]]
+    del net.conv
+    assert not hasattr(net, "conv")
+    with pytest.raises(AttributeError, match="Net has no attribute 'conv'"):
+        _ = net.conv
+    del net.size, net.tail
+    assert not hasattr(net, "tail")
+
+
+def test_shared_parameters_count_once() -> None:
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    net[1].weight = net[0].weight
+    assert len(list(net.parameters())) == 1
+    layer = nn.Linear(2, 2)
+    assert len(list(nn.Sequential(layer, nn.ReLU(), layer).parameters())) == 2
+
+
+def test_forgetting_to_call_super_is_named() -> None:
+    class Forgetful(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.ReLU()
+
+    with pytest.raises(AttributeError, match=r"Forgetful: call super\(\).__init__\(\) before setting 'layer'"):
+        Forgetful()
+
+
+def test_a_module_without_forward_is_named() -> None:
+    class Empty(nn.Module):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Empty has no forward"):
+        Empty()(1)
+
+
+def test_sequential_runs_counts_and_indexes() -> None:
+    first, second = nn.Linear(3, 2), nn.ReLU()
+    both = nn.Sequential(first, second)
+    x = images(4, 3)
+    np.testing.assert_array_equal(both(x).numpy(), second(first(x)).numpy())
+    assert (len(both), both[0], both[-1], list(both)) == (2, first, second, [first, second])
+
+
+# --- what all of it does
+
+
+def test_train_and_eval_reach_every_module() -> None:
+    net = Net()
+    assert all(module.training for module in net.modules())
+    assert net.eval() is net
+    assert not any(module.training for module in net.modules())
+    x = images(2, 2, 4, 4)
+    np.testing.assert_array_equal(net(x).numpy(), net(x).numpy())
+    assert net.norm.num_batches_tracked.item() == 0
+    assert all(module.training for module in net.train().modules())
+
+
+def test_zero_grad_forgets() -> None:
+    net = Net()
+    net(images(2, 2, 4, 4)).sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+    net.zero_grad()
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_forward_hooks_see_replace_and_can_be_removed() -> None:
+    layer, seen = nn.ReLU(), []
+    see = layer.register_forward_hook(lambda module, inputs, output: seen.append((module, inputs, output)))
+    double = layer.register_forward_hook(lambda module, inputs, output: output * 2)
+    x = Tensor([-1.0, 1.0])
+    assert layer(x).numpy().tolist() == [0, 2]
+    assert seen[0][0] is layer
+    assert seen[0][1] == (x,)
+    assert seen[0][2].numpy().tolist() == [0, 1]
+    double.remove()
+    see.remove()
+    assert layer(x).numpy().tolist() == [0, 1]
+    assert len(seen) == 1
+
+
+def test_to_converts_floats_in_place_and_keeps_the_layout() -> None:
+    net = Net()
+    weight = net.conv.weight
+    assert net.to(np.float64) is net
+    assert net.conv.weight is weight
+    assert {tensor.dtype.name for _, tensor in net.named_parameters()} == {"float64"}
+    assert [tensor.dtype.name for _, tensor in net.named_buffers()] == ["float64", "float64", "int64"]
+    assert weight.numpy().transpose(2, 3, 1, 0).flags.c_contiguous
+    assert net(Tensor(np.ones((2, 2, 4, 4)))).dtype == np.float64
+
+
+# --- state
+
+
+def test_state_is_a_contiguous_copy_in_logical_shape() -> None:
+    net = Net()
+    state = net.state_dict()
+    assert list(state) == [*PARAMETERS, *BUFFERS]
+    assert state["conv.weight"].shape == (4, 2, 3, 3)
+    assert all(array.flags.c_contiguous for array in state.values())
+    np.testing.assert_array_equal(state["conv.weight"], net.conv.weight.numpy())
+    state["conv.weight"][...] = 7
+    state["norm.num_batches_tracked"][...] = 7
+    assert not (net.conv.weight.numpy() == 7).any()
+    assert net.norm.num_batches_tracked.item() == 0
+
+
+def test_loading_keeps_memory_and_its_layout() -> None:
+    source, target = Net(), Net()
+    source(images(2, 2, 4, 4))
+    memory = {name: (tensor.numpy(), tensor.numpy().strides) for name, tensor in target.named_parameters()}
+    target.load_state_dict(source.state_dict())
+    for name, tensor in target.named_parameters():
+        array, strides = memory[name]
+        assert tensor.numpy() is array
+        assert array.strides == strides
+    for name, array in source.state_dict().items():
+        np.testing.assert_array_equal(target.state_dict()[name], array)
+    assert target.norm.num_batches_tracked.item() == 1
+    weight = target.conv.weight.numpy()
+    assert weight.transpose(2, 3, 1, 0).flags.c_contiguous
+
+
+def test_loading_accepts_arrays_in_any_layout() -> None:
+    source, target = Net(), Net()
+    state = source.state_dict()
+    state["conv.weight"] = oihw(np.ascontiguousarray(state["conv.weight"].transpose(2, 3, 1, 0)))
+    target.load_state_dict(state)
+    np.testing.assert_array_equal(target.conv.weight.numpy(), source.conv.weight.numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda state: state.pop("norm.bias"), KeyError, r"missing \['norm.bias'\], unexpected none"),
+        (lambda state: state.update(extra=np.ones(1)), KeyError, r"missing none, unexpected \['extra'\]"),
+        (
+            lambda state: state.update({"tail.2.weight": np.ones((4, 3), np.float32)}), ValueError,
+            r"tail.2.weight: given float32 \(4, 3\), expected float32 \(3, 4\)",
+        ),
+        (
+            lambda state: state.update({"tail.2.weight": np.ones((3, 4))}), ValueError,
+            r"tail.2.weight: given float64 \(3, 4\), expected float32",
+        ),
+    ],
+)  # fmt: skip
+def test_loading_what_does_not_fit_changes_nothing(change: Any, error: type[Exception], message: str) -> None:
+    net = Net()
+    before = net.state_dict()
+    state = {name: array + 1 for name, array in before.items()}
+    state = {name: array.astype(before[name].dtype) for name, array in state.items()}
+    change(state)
+    with pytest.raises(error, match=message):
+        net.load_state_dict(state)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+# --- how it looks
+
+
+def test_repr_shows_the_tree_and_the_options() -> None:
+    assert repr(Net()) == "\n".join([
+        "Net(",
+        "  (conv): Conv2d(2, 4, kernel_size=(3, 3), stride=1, padding=1)",
+        "  (norm): BatchNorm2d(4, eps=1e-05, momentum=0.1)",
+        "  (tail): Sequential(",
+        "    (0): ReLU()",
+        "    (1): Dropout(p=0.5)",
+        "    (2): Linear(4, 3, bias=False)",
+        "  )",
+        ")",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.Conv2d(4, 6, (1, 2), 2, "valid", 3, 2, False, activation="relu"),
+         "Conv2d(4, 6, kernel_size=(1, 2), stride=2, padding='valid', dilation=3, groups=2, activation='relu', "
+         "bias=False)"),
+        (nn.MaxPool2d(3, 2), "MaxPool2d(kernel_size=3, stride=2, padding=0, dilation=1, ceil_mode=False)"),
+        (nn.AvgPool2d(3), "AvgPool2d(kernel_size=3, stride=3, padding=0)"),
+        (nn.AdaptiveAvgPool2d((1, None)), "AdaptiveAvgPool2d(output_size=(1, None))"),
+        (nn.Softmax(1), "Softmax(dim=1)"),
+        (nn.LogSoftmax(-1), "LogSoftmax(dim=-1)"),
+        (nn.Flatten(), "Flatten(start_dim=1, end_dim=-1)"),
+        (nn.ZeroPad2d(2), "ZeroPad2d(padding=(2, 2, 2, 2), value=0.0)"),
+        (nn.LocalResponseNorm(5), "LocalResponseNorm(size=5, alpha=0.0001, beta=0.75, k=1.0)"),
+        (nn.CrossEntropyLoss(), "CrossEntropyLoss(reduction='mean', label_smoothing=0.0)"),
+    ],
+)  # fmt: skip
+def test_layers_show_their_options(layer: nn.Module, text: str) -> None:
+    assert repr(layer) == text

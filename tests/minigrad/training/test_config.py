@@ -1,0 +1,43 @@
+"""Settings of a run: saved, loaded, and refused when they are not ours."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import nn, optim
+from minigrad.nn import Parameter
+from minigrad.training.config import WARM_UP_STEPS, Config, ConfigError
+
+
+def test_settings_come_back(tmp_path: Path) -> None:
+    config = Config("GoogLeNet", epochs=3, lr=0.1, train_limit=7)
+    config.save(tmp_path)
+    assert Config.load(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "No such file"), ("{", "not JSON"), ("[]", "given list"), ('{"epochs": 1}', r"given \['epochs'\]")],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=rf"config\.json: .*{message}"):
+        Config.load(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", optim.Adam), ("adamw", optim.AdamW), ("sgd", optim.SGD)])
+def test_the_optimizer_is_the_named_one(name: str, kind: type) -> None:
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = Parameter(np.zeros(1, np.float32))
+
+    config = Config("One", optimizer=name, lr=0.5, epochs=2)
+    optimizer = config.build_optimizer(One())
+    assert type(optimizer) is kind
+    schedule = config.build_schedule(optimizer, 100)
+    assert optimizer.lr == pytest.approx(0.5 / WARM_UP_STEPS)
+    assert schedule.rate(WARM_UP_STEPS) == pytest.approx(0.5, rel=0.03)
+    assert schedule.rate(200) == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,42 @@
+"""The README: what it prints is what is printed, and what it names is there."""
+
+import doctest
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tour_prints_what_the_readme_says() -> None:
+    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert result.failed == 0
+    assert result.attempted >= 15
+
+
+def test_every_path_that_the_readme_names_is_there() -> None:
+    tree = README.split("## How the tree is laid out")[1].split("\n\n")[1]
+    folder, names = ROOT, []
+    for line in tree.splitlines():
+        indent, words = len(line) - len(line.lstrip()), line.split()
+        for word in words[: 2 if words[1].endswith("/") else 1]:
+            path = (ROOT if indent == 4 else folder) / word
+            assert path.exists(), path
+            names.append(word)
+        if indent == 4:
+            folder = ROOT / words[0]
+    assert {"googlenet.py", "backward.py", "reference/", "optim/"} <= set(names)
+    for target in re.findall(r"\]\(([^)#h][^)]*)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README)) == targets
+
+
+def test_every_option_that_the_readme_names_is_there() -> None:
+    from minigrad.commands.train import parser
+
+    options = {option for action in parser()._actions for option in action.option_strings}
+    assert set(re.findall(r"(?<!\w)--[a-z-]+", README)) <= options
