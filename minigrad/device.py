@@ -17,7 +17,9 @@ def missing_for_gpu() -> str | None:
     """
     try:
         cupy: Any = importlib.import_module("cupy")
-    except ImportError:
+    except ImportError as error:
+        if getattr(error, "name", None) != "cupy":
+            return f"CuPy is installed but broken: {error}; install it anew"
         return "CuPy is not installed: pip install 'cupy-cuda13x' (or 'cupy-cuda12x' for a driver of CUDA 12)"
     runtime = cupy.cuda.runtime
     try:

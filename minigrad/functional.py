@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.layout import Array
 from minigrad import ops, random
-from minigrad.ops.arguments import resolve_axis
+from minigrad.ops.arguments import require_probability, resolve_axis
 from minigrad.tensor import Tensor
 
 
@@ -95,8 +95,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     The mask is counted out of `minigrad.manual_seed`'s seed and the number of the call (kernels/reference/philox.py).
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p: given {p}, expected a probability from 0 to 1")
+    require_probability("dropout", p)
     return ops.Dropout(p, *random.next_call())(input) if training and p > 0 else input
 
 

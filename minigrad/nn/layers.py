@@ -8,7 +8,7 @@ from kernels.layout import oihw
 from minigrad import functional as F
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.arguments import pair
+from minigrad.ops.arguments import pair, require_activation, require_probability
 from minigrad.tensor import Tensor
 
 
@@ -27,6 +27,7 @@ class Conv2d(Module):
             if channels < 1 or groups < 1 or channels % groups:
                 raise ValueError(f"Conv2d: {name}: given {channels}, expected a positive multiple of groups={groups}")
         kh, kw = pair("Conv2d: kernel_size", kernel_size, 1)
+        require_activation("Conv2d", activation)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.activation = activation
         # The kernels' memory order (kh, kw, I, O), seen as (O, I, kh, kw).
@@ -57,6 +58,9 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
+        for name, features in (("in_features", in_features), ("out_features", out_features)):
+            if features < 1:
+                raise ValueError(f"Linear: {name}: given {features}, expected at least 1")
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         init.xavier_uniform_(self.weight)
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
@@ -130,6 +134,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
+        require_probability("Dropout", p)
         self.p = p
 
     def forward(self, input: Tensor) -> Tensor:

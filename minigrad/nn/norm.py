@@ -4,6 +4,7 @@ import numpy as np
 
 from minigrad import functional as F
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops.arguments import require_activation
 from minigrad.tensor import Tensor
 
 
@@ -21,6 +22,7 @@ class _BatchNorm(Module):
         track_running_stats: bool = True, *, activation: str | None = None,
     ) -> None:
         super().__init__()
+        require_activation(type(self).__name__, activation)
         self.num_features, self.eps, self.momentum, self.activation = num_features, eps, momentum, activation
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None

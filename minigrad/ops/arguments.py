@@ -30,6 +30,18 @@ def resolve_axis(name: str, dim: Any, ndim: int) -> int:
     return number % axes
 
 
+def require_activation(operation: str, activation: str | None) -> None:
+    """ValueError unless `activation` is one that kernels fuse."""
+    if activation not in (None, "relu"):
+        raise ValueError(f"{operation}: activation: given {activation!r}, expected None or 'relu'")
+
+
+def require_probability(operation: str, p: float) -> None:
+    """ValueError unless `p` is a probability."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{operation}: p: given {p}, expected a probability from 0 to 1")
+
+
 def both_sides(padding: Pair) -> Padding:
     """The same padding before and after: (rows, columns) -> ((top, bottom), (left, right))."""
     return (padding[0], padding[0]), (padding[1], padding[1])

@@ -154,6 +154,11 @@ class MatMul(Function):
     def forward(self, a: Array, b: Array) -> Array:
         if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(0, b.ndim - 2)]:
             raise ValueError(f"matmul: b: given shape {b.shape}, expected as many rows as a has columns: {a.shape}")
+        try:
+            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            given = f"{a.shape} and {b.shape}"
+            raise ValueError(f"matmul: given shapes {given}, whose axes before the last two do not fit") from None
         self.save(a, b)
         result: Array = a @ b
         return result
@@ -185,6 +190,8 @@ class Sum(Function):
     def forward(self, a: Array) -> Array:
         dims = range(a.ndim) if self.dim is None else self.dim if isinstance(self.dim, tuple) else (self.dim,)
         axes = tuple(resolve_axis("sum: dim", dim, a.ndim) for dim in dims)
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"sum: dim: given {self.dim}, which names an axis twice")
         self.save(a.shape, axes)
         dtype = a.dtype if a.dtype.kind == "f" else np.int64  # as PyTorch: small integers would overflow
         result: Array = a.sum(axis=axes if a.ndim else None, dtype=dtype, keepdims=self.keepdim)

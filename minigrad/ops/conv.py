@@ -7,7 +7,7 @@ import numpy as np
 from kernels.geometry import Padding, output_size, span
 from kernels.layout import Array, hwio, nchw, nhwc, oihw
 from minigrad.function import Function
-from minigrad.ops.arguments import both_sides, pair, require_axes, require_output
+from minigrad.ops.arguments import both_sides, pair, require_activation, require_axes, require_output
 
 
 class Conv2d(Function):
@@ -31,8 +31,7 @@ class Conv2d(Function):
             self.padding = both_sides(pair("conv2d: padding", padding, 0))
         if groups < 1:
             raise ValueError(f"conv2d: groups: given {groups}, expected at least 1")
-        if activation not in (None, "relu"):
-            raise ValueError(f"conv2d: activation: given {activation!r}, expected None or 'relu'")
+        require_activation("conv2d", activation)
         self.groups, self.activation = groups, activation
 
     def _check(self, input: Array, weight: Array, bias: Array | None) -> None:

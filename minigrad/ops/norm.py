@@ -2,6 +2,7 @@
 
 from kernels.layout import Array, nchw, nhwc
 from minigrad.function import Function
+from minigrad.ops.arguments import require_activation
 
 
 class BatchNorm(Function):
@@ -13,6 +14,7 @@ class BatchNorm(Function):
 
     def __init__(self, statistics: tuple[Array, Array] | None, eps: float, activation: str | None) -> None:
         super().__init__()
+        require_activation("batch_norm", activation)
         self.statistics, self.eps, self.activation = statistics, float(eps), activation
 
     def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:

@@ -1,6 +1,5 @@
 """Operations that move numbers and leave them as they are: backward moves the gradients the same way back."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,19 +82,17 @@ class Cat(Function):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.dim = operator.index(dim)
+        self.dim = dim
 
     def forward(self, *arrays: Array) -> Array:
         if not arrays:
-            raise ValueError("tensors: given none, expected at least one")
+            raise ValueError("cat: tensors: given none, expected at least one")
         shapes = [a.shape for a in arrays]
         ndim = len(shapes[0])
-        if not -ndim <= self.dim < ndim:
-            raise IndexError(f"dim: given {self.dim}, expected {-ndim} to {ndim - 1} for tensors of {ndim} axes")
-        dim = self.dim % ndim
+        dim = resolve_axis("cat: dim", self.dim, ndim)
         if len({(len(s), s[:dim], s[dim + 1 :]) for s in shapes}) > 1:
             listed = ", ".join(f"tensor {i}: {shape}" for i, shape in enumerate(shapes))
-            raise ValueError(f"tensors: shapes must agree in all axes but dim={dim}, given {listed}")
+            raise ValueError(f"cat: tensors: shapes must agree in all axes but dim={dim}, given {listed}")
         self.axis = channels_last_axis(dim, ndim)
         self.save([shape[dim] for shape in shapes])
         if ndim < 3:

@@ -1,6 +1,7 @@
 """Choosing a device: three things can be missing for the GPU, and each has its message."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_what_is_missing_is_said(
     assert message in str(remark)
     assert run(SmallNet, ["--device", "gpu"]) == 1
     assert capsys.readouterr().err.count("\n") == 1, "one message, one line"
+
+
+def test_a_broken_cupy_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cupy.py").write_text("import a_library_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    assert "CuPy is installed but broken: No module named 'a_library_that_is_not_there'" in str(device.missing_for_gpu())
 
 
 def test_with_a_card_it_is_said_that_the_kernels_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
