@@ -130,13 +130,13 @@ def test_both_refuse_and_ours_names_the_argument(name: str) -> None:
         call(torch.nn.functional, lambda *shape: torch.zeros(shape))
 
 
-@pytest.mark.parametrize("target", [[0, 3], [-1, 0]])
-def test_labels_out_of_range_are_refused_by_both(target: list[int]) -> None:
-    with pytest.raises(IndexError, match=rf"target: given class {[t for t in target if t][0]}, expected 0 to 2"):
-        F.cross_entropy(zeros(2, 3), target)
+@pytest.mark.parametrize("label", [3, -1])
+def test_labels_out_of_range_are_refused_by_both(label: int) -> None:
+    with pytest.raises(IndexError, match=f"target: given class {label}, expected 0 to 2"):
+        F.cross_entropy(zeros(2, 3), [0, label])
     torch = torch_module()
     with pytest.raises((IndexError, RuntimeError)):
-        torch.nn.functional.cross_entropy(torch.zeros(2, 3), torch.tensor(target))
+        torch.nn.functional.cross_entropy(torch.zeros(2, 3), torch.tensor([0, label]))
 
 
 OURS_REFUSE: dict[str, tuple[Callable[[], Any], str]] = {

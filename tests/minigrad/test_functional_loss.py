@@ -102,6 +102,13 @@ def test_extreme_logits_agree(numbers: list[float], backend: str) -> None:
         agree(lambda F, x, t: F.cross_entropy(x, t), np.array([numbers]), np.array([target]))
 
 
+def test_smoothed_loss_is_between_the_label_and_all_classes(backend: str) -> None:
+    log_probabilities = np.log([0.7, 0.2, 0.1])
+    loss = F.cross_entropy(Tensor(log_probabilities), np.array(0), label_smoothing=0.3)
+    expected = -(0.7 * log_probabilities[0] + 0.3 * log_probabilities.mean())
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
 @st.composite
 def losses(draw: st.DrawFn) -> dict[str, Any]:
     shape = tuple(draw(st.lists(st.integers(1, 3), min_size=2, max_size=5)))

@@ -81,6 +81,13 @@ def test_relu_at_zero_nan_and_infinity_agrees(backend: str) -> None:
     agree(lambda F, x: F.relu(x), np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1, -1]))
 
 
+def test_relu_has_no_gradient_at_zero(backend: str) -> None:
+    x = Tensor(np.array([-1.0, 0.0, 2.0]), requires_grad=True)
+    F.relu(x).backward(np.array([3.0, 4.0, 5.0]))
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 0, 5]
+
+
 @pytest.mark.parametrize("name", ["relu", "softmax", "log_softmax", "batch_norm in evaluation", "local_response_norm"])
 def test_empty_batches_agree(name: str, backend: str) -> None:
     fn, (x, *others), fixed = CASES[name]

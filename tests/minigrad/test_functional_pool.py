@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import kernels
+from minigrad import Tensor, functional as F
 from tests.minigrad.against_torch import DTYPES, LAYOUTS, agree, normal, spaced
 
 IMAGES = spaced(2, 2, 4, 5)
@@ -87,6 +88,18 @@ def test_ties_nan_and_infinities_in_max_pool_agree(name: str, window: tuple[int,
 def test_nan_and_infinities_in_averages_agree(name: str, backend: str) -> None:
     agree(lambda F, x: F.avg_pool2d(x, 3, 2, 1), SPECIAL[name])
     agree(lambda F, x: F.adaptive_avg_pool2d(x, 2), SPECIAL[name])
+
+
+def test_padding_never_wins(backend: str) -> None:
+    negative = Tensor(np.full((1, 1, 3, 3), -1.0))
+    assert (F.max_pool2d(negative, 3, 1, 1).numpy() == -1).all()
+
+
+def test_the_first_of_equal_maxima_has_the_gradient(backend: str) -> None:
+    x = Tensor(np.zeros((1, 1, 2, 2)), requires_grad=True)
+    F.max_pool2d(x, 2).backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[[[1, 0], [0, 0]]]]
 
 
 def test_pools_of_pools_have_ties_and_agree(backend: str) -> None:

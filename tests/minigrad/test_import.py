@@ -15,9 +15,8 @@ HEAVY = ["numba", "cupy", "matplotlib", "torch", "requests", "rich", "scipy", "s
 def python(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     """Run `code` in a fresh interpreter that finds packages in `paths` first, then in the project."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT]))}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=(*paths, ROOT)[0], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, cwd=(*paths, ROOT)[0], capture_output=True, text=True, check=False)
 
 
 def test_import_takes_less_than_300_milliseconds() -> None:

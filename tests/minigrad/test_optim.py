@@ -66,6 +66,13 @@ def test_trajectories_agree(name: str, dtype: type, backend: str) -> None:
             assert_close(mine.numpy() - before, moved)
 
 
+def test_adams_first_step_is_the_rate_whatever_the_gradient(backend: str) -> None:
+    p = Parameter(np.zeros(3))
+    p.grad = np.array([1e-2, -1.0, 1e2])
+    optim.Adam([p], 0.1).step()
+    np.testing.assert_allclose(p.numpy(), [-0.1, 0.1, -0.1], rtol=1e-5)
+
+
 def test_memory_and_layout_stay() -> None:
     params = parameters(np.float32)
     memory = [p.numpy() for p in params]

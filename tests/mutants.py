@@ -1,0 +1,174 @@
+"""Mutants: mistakes that others made, put into our code one at a time. A test must notice each.
+
+    python -m tests.mutants [NAME]      all of them, or the one called NAME
+
+Each mutant is made in a copy of the project, so that nothing here is ever changed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("minigrad", "kernels", "tests", "googlenet.py", "setup.cfg")
+WORKERS = 2
+PASSED, FAILED = 0, 1
+"""pytest's exit status; others mean that the tests could not be run at all."""
+
+
+class Mutant(NamedTuple):
+    """One mistake: `old` stands once in `file`, becomes `new`, and `test` must then fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+GRADCHECK = "tests/minigrad/test_gradcheck.py::test_every_family_of_operations_passes"
+BACKWARD = "tests/minigrad/test_backward.py"
+
+MUTANTS = [
+    Mutant(
+        "col2im overwrites", "kernels/reference/conv.py",
+        "x[:, rows, cols] += columns", "x[:, rows, cols] = columns", f"{GRADCHECK}[reference-conv2d]",
+    ),
+    Mutant(
+        "same padding on the wrong side", "minigrad/ops/conv.py",
+        "return (rows // 2, rows - rows // 2), (cols // 2, cols - cols // 2)",
+        "return (rows - rows // 2, rows // 2), (cols - cols // 2, cols // 2)",
+        "tests/minigrad/test_functional_conv.py::test_same_padding_puts_the_odd_place_at_the_end[reference]",
+    ),
+    Mutant(
+        "max-pool padded with 0", "kernels/reference/pool.py",
+        "np.full((n, oh, ow, c), -np.inf, x.dtype)", "np.zeros((n, oh, ow, c), x.dtype)",
+        "tests/minigrad/test_functional_pool.py::test_padding_never_wins[reference]",
+    ),
+    Mutant(
+        "the last of equal maxima wins", "kernels/reference/pool.py",
+        "in reversed(taps):", "in taps:",
+        "tests/minigrad/test_functional_pool.py::test_the_first_of_equal_maxima_has_the_gradient[reference]",
+    ),
+    Mutant(
+        "cross-entropy gradient without the label", "kernels/reference/loss.py",
+        "keepdims=True) - counted", "keepdims=True)", f"{GRADCHECK}[reference-cross_entropy]",
+    ),
+    Mutant(
+        "label smoothing forgotten", "kernels/reference/loss.py",
+        "belief = belief * (1 - label_smoothing) + label_smoothing / classes", "pass",
+        "tests/minigrad/test_functional_loss.py::test_smoothed_loss_is_between_the_label_and_all_classes[reference]",
+    ),
+    Mutant(
+        "softmax gradient without the sum", "kernels/reference/activation.py",
+        "output * (grad - (grad * output).sum(axis=axis, keepdims=True))", "output * grad",
+        f"{GRADCHECK}[reference-softmax]",
+    ),
+    Mutant(
+        "relu passes gradients at 0", "kernels/reference/activation.py",
+        "np.where(output <= 0,", "np.where(output < 0,",
+        "tests/minigrad/test_functional_norm.py::test_relu_has_no_gradient_at_zero[reference]",
+    ),
+    Mutant(
+        "batch norm's variance taken as constant", "kernels/reference/norm.py",
+        " - normalised * (weight_grad / count))", ")", f"{GRADCHECK}[reference-batch_norm]",
+    ),
+    Mutant(
+        "local response norm's window not turned round", "kernels/reference/norm.py",
+        "(-beta - 1), (size - 1) // 2, size // 2)", "(-beta - 1), size // 2, (size - 1) // 2)",
+        f"{GRADCHECK}[reference-local_response_norm]",
+    ),
+    Mutant(
+        "dropout without 1 / (1 - p)", "kernels/reference/dropout.py",
+        "x * x.dtype.type(1 / (1 - p))", "x",
+        "tests/minigrad/test_functional_norm.py::test_dropout_zeroes_a_share_and_scales_the_rest[reference]",
+    ),
+    Mutant(
+        "Adam without bias correction", "kernels/reference/optim.py",
+        "(1 - beta**step for beta in betas)", "(1.0 for beta in betas)",
+        "tests/minigrad/test_optim.py::test_adams_first_step_is_the_rate_whatever_the_gradient[reference]",
+    ),
+    Mutant(
+        "a second gradient overwrites the first", "minigrad/backward.py",
+        "as_array(self._sums[node] + gradient)", "as_array(gradient + 0)",
+        f"{BACKWARD}::test_operands_are_told_apart_by_position",
+    ),
+    Mutant(
+        "a borrowed gradient is kept", "minigrad/backward.py",
+        'gradient if ours else gradient.copy(order="K")', "gradient",
+        f"{BACKWARD}::test_gradients_of_two_leaves_are_never_one_array",
+    ),
+    Mutant(
+        "a used graph is not marked", "minigrad/function.py",
+        "self.saved, self.freed = (), True", "self.saved = ()",
+        f"{BACKWARD}::test_a_part_shared_by_two_losses_raises_on_the_second",
+    ),
+    Mutant(
+        "broadcast gradients are not summed", "minigrad/ops/arithmetic.py",
+        "grad.sum(axis=stretched, keepdims=True)", "grad.mean(axis=stretched, keepdims=True)",
+        f"{GRADCHECK}[reference-arithmetic]",
+    ),
+    Mutant(
+        "NumPy scalars promote", "minigrad/tensor.py",
+        "return value.item()", "return Tensor(value)", "tests/minigrad/test_tensor.py::test_numbers_never_promote",
+    ),
+    Mutant(
+        "loading replaces the memory", "minigrad/nn/module.py",
+        "tensor.data[...] = state[name]", "tensor.data = np.array(state[name])",
+        "tests/minigrad/test_nn.py::test_loading_keeps_memory_and_its_layout",
+    ),
+]  # fmt: skip
+
+
+def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
+    """Run the tests in a copy of the project, with the mutant in it if there is one. Returns pytest's exit status."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            source, target = ROOT / name, copy / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.gz"))
+            else:
+                shutil.copy(source, target)
+        if mutant is not None:
+            mutate(copy / mutant.file, mutant)
+        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
+        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1", "MINIGRAD_BACKEND": ""}
+        return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
+
+
+def mutate(file: Path, mutant: Mutant) -> None:
+    """Put the mistake in. ValueError if the code that it changes is no longer there, or there twice."""
+    text = file.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} has {mutant.old!r} {text.count(mutant.old)} times, expected 1")
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+
+
+def run_all(mutants: list[Mutant]) -> dict[str, int]:
+    """pytest's exit status for each mutant, by name."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        statuses = pool.map(lambda mutant: run_tests([mutant.test], mutant), mutants)
+        return dict(zip([mutant.name for mutant in mutants], statuses, strict=True))
+
+
+def main(names: list[str]) -> int:
+    """Print what became of each mutant. Returns how many survived."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    if not chosen:
+        print("no mutant of that name; there are:", *(mutant.name for mutant in MUTANTS), sep="\n  ")
+        return 1
+    statuses = run_all(chosen)
+    for mutant in chosen:
+        verdict = {FAILED: "noticed", PASSED: "SURVIVED"}.get(statuses[mutant.name], "NOT RUN")
+        print(f"{verdict:<8}  {mutant.name:<46}  {mutant.test}")
+    return sum(status != FAILED for status in statuses.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
