@@ -26,5 +26,5 @@ def test_names_are_unique() -> None:
 
 def test_a_mutant_whose_code_is_gone_is_an_error() -> None:
     gone = mutants.Mutant("gone", "minigrad/tensor.py", "no such code", "", "tests/minigrad/test_tensor.py")
-    with pytest.raises(ValueError, match="gone: minigrad/tensor.py has 'no such code' 0 times"):
+    with pytest.raises(ValueError, match=r"gone: minigrad/tensor\.py has 'no such code' 0 times"):
         mutants.run_tests([gone.test], gone)

@@ -30,27 +30,25 @@ class Optimizer:
         if not self.params:
             raise ValueError("params: given none, expected at least one parameter")
         self.lr = at_least_zero("lr", lr)
-        self._steps = np.zeros((), np.int64)
+        self._steps = np.zeros(len(self.params), np.int64)  # a parameter without gradient does not make a step
         self.state: dict[str, list[Array]] = {
             name: [np.zeros_like(parameter.data) for parameter in self.params] for name in self.state_names
         }
 
-    @property
-    def steps(self) -> int:
-        """How many steps have been made."""
-        return int(self._steps)
-
     def step(self) -> None:
-        """Move every parameter that has a gradient, in place."""
-        self._steps += 1
+        """Move every parameter that has a gradient, in place: in one call those that have made equally many steps."""
         live = [index for index, parameter in enumerate(self.params) if parameter.grad is not None]
-        params = [self.params[index].data for index in live]
-        grads = [self.params[index].grad for index in live]
-        slots = {name: [arrays[index] for index in live] for name, arrays in self.state.items()}
-        self._update(kernels.serving(*params), params, grads, slots)
+        self._steps[live] += 1
+        for step in np.unique(self._steps[live]).tolist():
+            chosen = [index for index in live if self._steps[index] == step]
+            params = [self.params[index].data for index in chosen]
+            grads = [self.params[index].grad for index in chosen]
+            slots = {name: [arrays[index] for index in chosen] for name, arrays in self.state.items()}
+            self._update(kernels.serving(*params), step, params, grads, slots)
 
     def _update(
-        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], slots: dict[str, list[Array]]
+        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
+        slots: dict[str, list[Array]],
     ) -> None:
         raise NotImplementedError
 
@@ -91,7 +89,8 @@ class SGD(Optimizer):
         super().__init__(params, lr)
 
     def _update(
-        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], slots: dict[str, list[Array]]
+        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
+        slots: dict[str, list[Array]],
     ) -> None:
         velocities = slots.get("velocity", [])
         table.sgd_step(params, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)
@@ -114,10 +113,11 @@ class Adam(Optimizer):
         super().__init__(params, lr)
 
     def _update(
-        self, table: kernels.Kernels, params: list[Array], grads: list[Array | None], slots: dict[str, list[Array]]
+        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
+        slots: dict[str, list[Array]],
     ) -> None:
         table.adam_step(
-            params, grads, slots["mean"], slots["square"], self.steps, self.lr, self.betas, self.eps,
+            params, grads, slots["mean"], slots["square"], step, self.lr, self.betas, self.eps,
             self.weight_decay, self.decoupled,
         )
 

@@ -61,7 +61,7 @@ def test_a_broken_cupy_is_not_called_missing(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "cupy.py").write_text("import a_library_that_is_not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
-    assert "CuPy is installed but broken: No module named 'a_library_that_is_not_there'" in str(device.missing_for_gpu())
+    assert "installed but broken: No module named 'a_library_that_is_not_there'" in str(device.missing_for_gpu())
 
 
 def test_with_a_card_it_is_said_that_the_kernels_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,22 @@ def test_trajectories_agree(name: str, dtype: type, backend: str) -> None:
             assert_close(mine.numpy() - before, moved)
 
 
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_parameter_whose_gradients_begin_late_agrees(name: str, backend: str) -> None:
+    torch = torch_module()
+    ours = [Parameter(np.ones(2)), Parameter(np.ones(2))]
+    theirs = [torch.nn.Parameter(torch.ones(2, dtype=torch.float64)) for _ in ours]
+    optimiser, other = OPTIMISERS[name](optim, ours), OPTIMISERS[name](torch.optim, theirs)
+    for step in range(5):
+        for p, q in list(zip(ours, theirs, strict=True))[: 1 + (step >= 2)]:
+            p.grad = gradient((2,), step, np.float64)
+            q.grad = torch.tensor(p.grad)
+        optimiser.step()
+        other.step()
+    for p, q in zip(ours, theirs, strict=True):
+        assert_close(p.numpy(), q.detach().numpy())
+
+
 def test_adams_first_step_is_the_rate_whatever_the_gradient(backend: str) -> None:
     p = Parameter(np.zeros(3))
     p.grad = np.array([1e-2, -1.0, 1e2])
