@@ -13,7 +13,7 @@ is chosen by the environment variable MINIGRAD_BACKEND or by `backend(name)`.
 import importlib
 import os
 from contextvars import ContextVar
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,11 @@ DEFAULT = "reference"
 class Kernels:
     """One backend's resolved table: each kernel is an attribute. Building it fails if a kernel is missing."""
 
-    def __init__(self, name: str, module: ModuleType) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        for family in TABLE.values():
-            for kernel in family:
+        for family, names in TABLE.items():
+            module = importlib.import_module(f"kernels.{name}.{family}")
+            for kernel in names:
                 setattr(self, kernel, getattr(module, kernel))
 
     def __getattr__(self, kernel: str) -> Any:
@@ -66,7 +67,7 @@ def load(name: str) -> Kernels:
     if name not in BACKENDS:
         raise ValueError(f"backend: given {name!r}, expected one of {', '.join(BACKENDS)}")
     if name not in _loaded:
-        _loaded[name] = Kernels(name, importlib.import_module(f"kernels.{name}"))
+        _loaded[name] = Kernels(name)
     return _loaded[name]
 
 

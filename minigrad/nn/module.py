@@ -115,6 +115,10 @@ class Module:
         """All buffers with their dotted names."""
         return self._named("_buffers")
 
+    def buffers(self) -> Iterator[Tensor]:
+        """All buffers, in the order of registration."""
+        return (buffer for _, buffer in self.named_buffers())
+
     # --- what all of it does
 
     def zero_grad(self) -> None:
