@@ -39,4 +39,4 @@ def test_every_option_that_the_readme_names_is_there() -> None:
     from minigrad.commands.train import parser
 
     options = {option for action in parser()._actions for option in action.option_strings}
-    assert set(re.findall(r"(?<!\w)--[a-z-]+", README)) <= options
+    assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", README)) <= options

@@ -5,7 +5,11 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+import kernels
 from minigrad.nn import Module
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C has ended, as shells report it."""
 
 COMMANDS = ("train", "evaluate", "summary")
 
@@ -23,6 +27,11 @@ def run(builder: Builder, arguments: Sequence[str]) -> int:
     name, rest = ("train", arguments)
     if arguments and arguments[0] in COMMANDS:
         name, rest = arguments[0], arguments[1:]
+    try:
+        kernels.load(kernels.backend.current())
+    except ValueError as error:
+        print(f"error: MINIGRAD_BACKEND: {error}", file=sys.stderr)
+        return 1
     command = importlib.import_module(f"minigrad.commands.{name}")
     try:
         status: int = command.main(builder, rest)
@@ -30,3 +39,6 @@ def run(builder: Builder, arguments: Sequence[str]) -> int:
     except command.ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED

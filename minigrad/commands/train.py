@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from minigrad import device, random
-from minigrad.commands import COMMANDS, Builder
+from minigrad.commands import COMMANDS, INTERRUPTED, Builder
 from minigrad.commands.arguments import at_least, rate
 from minigrad.data import DataError, load
 from minigrad.training import Config, Diverged, Stopped, Trainer
@@ -17,7 +17,6 @@ from minigrad.training.config import OPTIMIZERS, RATES, ConfigError
 from minigrad.training.metrics import MetricsError
 
 ERRORS = (DataError, Diverged, CheckpointError, ConfigError, MetricsError, device.DeviceError, OSError)
-INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 DEFAULTS = Config(network="")
 # Options that make a run what it is. A resumed run has its own, so they have no default here.

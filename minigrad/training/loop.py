@@ -107,9 +107,7 @@ class Trainer:
                     self._save()
                 if self.stopping:
                     self._save()
-                    raise Stopped(
-                        f"stopped after step {at.step}, saved in {self.checkpoint}; go on with: --resume {self.run}"
-                    )
+                    raise self._stopped()
 
     def _step(self, x: Array, y: Array) -> tuple[float, int]:
         """One step of the optimiser: (N, C, S, S) images and (N,) labels -> the mean loss, and how many were right."""
@@ -126,14 +124,18 @@ class Trainer:
 
     def _finish_epoch(self) -> Evaluation:
         """Test, record the epoch, draw, and save."""
+        self._save()  # so that a run that ends in its test need not train the epoch again
         at = self.position
         began = time.perf_counter()
         total = -(-len(self.test_images) // BATCH_SIZE)
         with Reporter(self.console, "test", total, 0, self.log_every) as reporter:
-            result = evaluate(
-                self.model, self.test_images, self.test_labels, self.config,
-                lambda done: reporter.show(-(-done // BATCH_SIZE), f"{done} images"),
-            )
+
+            def progress(done: int) -> None:
+                reporter.show(-(-done // BATCH_SIZE), f"{done} images")
+                if self.stopping:
+                    raise self._stopped()
+
+            result = evaluate(self.model, self.test_images, self.test_labels, self.config, progress)
         record: dict[str, Any] = {
             "epoch": at.epoch + 1,
             "train_loss": at.loss_sum / at.images,
@@ -162,6 +164,11 @@ class Trainer:
             checkpoint.save(self.checkpoint, self.model, self.optimizer, self.position)
         except FloatingPointError as error:
             raise self._diverged(str(error)) from None
+
+    def _stopped(self) -> Stopped:
+        return Stopped(
+            f"stopped after step {self.position.step}, saved in {self.checkpoint}; go on with: --resume {self.run}"
+        )
 
     def _diverged(self, what: str) -> Diverged:
         good = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint.exists() else "nothing was saved yet"

@@ -21,8 +21,8 @@ class Reporter:
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
-                TimeRemainingColumn(), console=console,
+                TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"), TimeRemainingColumn(), console=console,
             )
             self.task = self.bar.add_task(title, total=total, completed=done, text="")
 

@@ -15,6 +15,7 @@ from minigrad import functional
 from minigrad.commands import run
 from minigrad.data import FashionMNIST
 from minigrad.training import checkpoint
+from minigrad.training.progress import Reporter
 from tests.small_net import SmallNet
 
 ROOT = Path(__file__).parents[3]
@@ -156,6 +157,44 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     for rest in (("--device", "cpu", "--resume", str(out)), (*options, "--out", str(tmp_path / "whole"))):
         subprocess.run(command(*rest), env=environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
     assert_same_run(out, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("when", ["epoch", "test"])
+def test_a_stop_takes_effect_in_training_and_in_testing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The signal comes from inside the process, so that it meets the phase that it is meant for."""
+    train(tmp_path / "whole", "--epochs", "2")
+    show = Reporter.show
+
+    def interrupt(self: Reporter, done: int, text: str) -> None:
+        show(self, done, text)
+        if self.title.startswith(when):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "show", interrupt)
+        assert train(tmp_path / "parts", "--epochs", "2") == 130
+    assert not (tmp_path / "parts" / "metrics.jsonl").exists()
+    assert len(lines(tmp_path / "parts" / "steps.jsonl")) == {"epoch": 1, "test": 10}[when]
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "parts")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Reporter, done: int, text: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Reporter, "show", interrupt)
+    assert train(tmp_path / "run", "--epochs", "1") == 130
+    assert not (tmp_path / "run" / checkpoint.NAME).exists()
+
+
+def test_an_unknown_backend_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("kernels.backend.current", lambda: "numpy")
+    assert run(SmallNet, ["--device", "cpu"]) == 1
+    assert capsys.readouterr().err.startswith("error: MINIGRAD_BACKEND: backend: given 'numpy', expected one of")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
