@@ -59,6 +59,8 @@ class GradientSums:
         for hook in tuple(node.hooks):
             replacement = hook(gradient)
             if replacement is not None:
+                if not hasattr(replacement, "strides"):
+                    raise RuntimeError(f"hook: returned {type(replacement).__name__}, expected an array or None")
                 if (replacement.shape, replacement.dtype) != (gradient.shape, gradient.dtype):
                     raise RuntimeError(
                         f"hook: returned {replacement.dtype} {replacement.shape}, "

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,12 +56,14 @@ class Function:
     needs: for each input, whether its gradient is needed.
     kernels: the backend that serves this operation's arrays, forward and backward.
     path: the module in whose forward it ran.
+    floats_only: whether integers are refused.
     number: how many operations were recorded before it.
     """
 
     kernels: kernels.Kernels
     path: str
     number: int
+    floats_only: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.saved: tuple[Any, ...] = ()
@@ -145,8 +147,17 @@ class Function:
     def _check_dtypes(self, arrays: tuple[Any, ...]) -> None:
         dtypes = [getattr(a, "dtype", None) for a in arrays]
         known = [d for d in dtypes if d is not None]
-        if all(d == known[0] for d in known):
+        if any(d != known[0] for d in known):
+            wanted = "all tensors must have one dtype"
+        elif self.floats_only and known[0].kind != "f":
+            wanted = "expected float32 or float64"
+        else:
             return
-        names = [*inspect.signature(self.forward).parameters, *(f"input {i}" for i in range(len(arrays)))]
-        given = ", ".join(f"{name} is {d}" for name, d in zip(names, dtypes, strict=False) if d is not None)
-        raise TypeError(f"{self.name}: all tensors must have one dtype, given {given}; convert with Tensor.to(dtype)")
+        given = ", ".join(f"{n} is {d}" for n, d in zip(self._input_names(), dtypes, strict=False) if d is not None)
+        raise TypeError(f"{self.name}: {wanted}, given {given}; convert with Tensor.to(dtype)")
+
+    def _input_names(self) -> Iterator[str]:
+        for name, parameter in inspect.signature(self.forward).parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                yield from (f"{name}[{i}]" for i in itertools.count())
+            yield name

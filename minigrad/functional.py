@@ -123,7 +123,7 @@ def batch_norm(
             raise ValueError(f"batch_norm: input: given shape {input.shape}, expected more than 1 value per channel")
         operation = ops.BatchNorm(None, eps, activation)
         output = operation(input, weight, bias)
-        if running_mean is not None and running_var is not None:
+        if count and running_mean is not None and running_var is not None:
             unbiased = operation.batch_variance * (np.divide(count, count - 1)).item()
             for running, batch in ((running_mean.data, operation.batch_mean), (running_var.data, unbiased)):
                 running *= 1 - momentum
@@ -131,7 +131,8 @@ def batch_norm(
         return output
     if running_mean is None or running_var is None:
         raise ValueError("batch_norm: running_mean, running_var: given None, expected both unless training=True")
-    return ops.BatchNorm((running_mean.data, running_var.data), eps, activation)(input, weight, bias)
+    statistics = running_mean.data.copy(), running_var.data.copy()  # training may change them before backward
+    return ops.BatchNorm(statistics, eps, activation)(input, weight, bias)
 
 
 def local_response_norm(
@@ -184,6 +185,10 @@ def cross_entropy(
                 f"cross_entropy: target: given floats of shape {target.shape}, expected class probabilities "
                 f"{input.shape}, or integer class numbers {(input.shape[0], *input.shape[2:])}"
             )
+        if ignore_index >= 0:
+            raise ValueError(
+                f"cross_entropy: ignore_index: given {ignore_index}, but a target of probabilities has no class numbers"
+            )
         return ops.CrossEntropy(None, scale, ignore_index, reduction, label_smoothing)(input, target)
     _check_class_numbers(input, target, ignore_index)
     indices = target.data.astype(np.int64)
@@ -230,7 +235,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """Pad the last axes: `pad` = (left, right), (left, right, top, bottom), ...; negative amounts cut off.
 
     mode: "constant" (with `value`, 0 if None), or "reflect", "replicate" and "circular", which take their places from
-    the input.
+    what is left of the input after cutting.
     """
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ValueError(f"pad: pad: given {len(pad)} amounts, expected an even number up to {2 * input.ndim}")
@@ -239,20 +244,22 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         amounts[input.ndim - 1 - position] = (pad[2 * position], pad[2 * position + 1])
     if mode == "constant":
         return ops.Pad(amounts, 0.0 if value is None else value)(input)
+    if mode not in ("reflect", "replicate", "circular"):
+        raise ValueError(f"pad: mode: given {mode!r}, expected 'constant', 'reflect', 'replicate' or 'circular'")
     if value is not None:
         raise ValueError(f"pad: value: given {value}, expected None with mode={mode!r}")
+    if any(amount < 0 for amount in pad):
+        input = ops.Pad([(min(0, before), min(0, after)) for before, after in amounts], 0.0)(input)
     for axis, (before, after) in enumerate(amounts):
-        if before or after:
-            places = _padding_source(mode, input.shape[axis], before, after)
+        if max(before, after) > 0:
+            places = _padding_source(mode, input.shape[axis], max(0, before), max(0, after))
             input = input[(slice(None),) * axis + (places,)]
     return input
 
 
 def _padding_source(mode: str, size: int, before: int, after: int) -> Array:
     """Which place of an axis of `size` each place of the padded axis shows: (before + size + after,) integers."""
-    limits = {"reflect": size - 1, "replicate": max(before, after, 0) if size else 0, "circular": size}
-    if mode not in limits:
-        raise ValueError(f"pad: mode: given {mode!r}, expected 'constant', 'reflect', 'replicate' or 'circular'")
+    limits = {"reflect": size - 1, "replicate": max(before, after) if size else 0, "circular": size}
     if max(before, after) > limits[mode]:
         raise ValueError(f"pad: pad: given ({before}, {after}), expected at most {limits[mode]} with mode={mode!r}")
     places = np.arange(-before, size + after)

@@ -4,6 +4,7 @@ All the random state there is are two integers: the seed, and how many random ca
 bits of a call follow from these two alone, so a run can be resumed by writing them down. Each thread has its own.
 """
 
+import operator
 import threading
 
 import numpy as np
@@ -18,7 +19,8 @@ _state = _State()
 
 
 def manual_seed(seed: int) -> None:
-    """Start the random calls of this thread anew from `seed`, an integer in [0, 2**64). ValueError otherwise."""
+    """Start the random calls of this thread anew from `seed`, in [0, 2**64). ValueError or TypeError otherwise."""
+    seed = operator.index(seed)
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed: given {seed}, expected an integer from 0 to 2**64 - 1")
     set_state(seed, 0)

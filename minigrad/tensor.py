@@ -6,7 +6,7 @@ how much the loss changes with it.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,6 +104,8 @@ class Tensor:
                 raise RuntimeError(f"backward: gradient is needed for a tensor of shape {self.shape}, not one number")
             gradient = np.ones_like(self.data)
         array = gradient.data if isinstance(gradient, Tensor) else gradient
+        if not hasattr(array, "dtype"):
+            raise TypeError(f"gradient: given {type(array).__name__}, expected a tensor or an array")
         if (array.shape, array.dtype) != (self.shape, self.dtype):
             raise ValueError(
                 f"gradient: given {array.dtype} {array.shape}, expected {self.dtype} {self.shape}, as the tensor's"
@@ -117,14 +119,13 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
-        self.hooks.append(hook)
+        self.hooks.insert(len(self.hooks) - self._retains, hook)  # what retain_grad keeps is what comes out at the end
         return HookHandle(self.hooks, hook)
 
     def retain_grad(self) -> None:
         """Leave the gradient in `grad` for this tensor too, though it is not a leaf."""
         if self.grad_fn is None or self._retains:
             return
-        self._retains = True
         me = weakref.ref(self)  # the hook must not keep the tensor alive
 
         def keep(gradient: Array) -> None:
@@ -133,6 +134,7 @@ class Tensor:
                 tensor.grad = gradient.copy(order="K") if tensor.grad is None else np.asarray(tensor.grad + gradient)
 
         self.register_hook(keep)
+        self._retains = True
 
     def detach(self) -> "Tensor":
         """The same data without its past."""
@@ -167,7 +169,26 @@ class Tensor:
         return self if np.dtype(dtype) == self.dtype else ops.Cast(np.dtype(dtype))(self)
 
     def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len: a tensor of a single number has no length")
         return len(self.data)
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        """The tensors along the first axis."""
+        return (self[index] for index in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """For `numpy.asarray(tensor)`: its data."""
+        return np.array(self.data, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         numbers = np.array2string(self.data, precision=4, separator=", ", prefix="Tensor(", threshold=100)

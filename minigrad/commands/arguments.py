@@ -5,16 +5,17 @@ import math
 from collections.abc import Callable
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
-    """An option that is an integer of at least `minimum`."""
+def at_least(minimum: int, below: float = math.inf) -> Callable[[str], int]:
+    """An option that is an integer of at least `minimum` and below `below`."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"given {text!r}, expected an integer of at least {minimum}")
+        if not minimum <= value < below:
+            limit = "" if below == math.inf else f" and below {below}"
+            raise argparse.ArgumentTypeError(f"given {text!r}, expected an integer of at least {minimum}{limit}")
         return value
 
     return parse

@@ -27,7 +27,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     options = p.parse_args(arguments)
     console = Console()
-    config = Config.load(options.run)
+    config = Config.load(options.run, builder.__name__)
     model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
     load_model(options.run / NAME, model)
     data = load(options.data_dir)

@@ -1,6 +1,8 @@
 """train: learn Fashion-MNIST's ten kinds of clothes."""
 
 import argparse
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     rates = ", ".join(f"{value:g} for {name}" for name, value in RATES.items())
     p.add_argument("--lr", type=rate, metavar="F", help=f"highest learning rate, default {rates}")
     p.add_argument("--optimizer", choices=OPTIMIZERS, metavar="NAME", help=f"{', '.join(OPTIMIZERS)}; default adam")
-    p.add_argument("--seed", type=at_least(0), metavar="N", help="default 0")
+    p.add_argument("--seed", type=at_least(0, below=2**64), metavar="N", help="default 0")
     p.add_argument("--train-limit", type=at_least(1), metavar="N", help="use only the first N training images")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
@@ -63,9 +65,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         if settings or options.out:
             given = ", ".join("--" + name.replace("_", "-") for name in (*settings, *(["out"] if options.out else [])))
             p.error(f"--resume goes on with the settings of the run; not allowed beside it: {given}")
-        run, config = options.resume, Config.load(options.resume)
-        if config.network != builder.__name__:
-            raise ConfigError(f"{run}: holds a {config.network}, expected a {builder.__name__}")
+        run, config = options.resume, Config.load(options.resume, builder.__name__)
     else:
         settings.setdefault("lr", RATES[settings.get("optimizer", DEFAULTS.optimizer)])
         config = Config(network=builder.__name__, **settings)
@@ -89,7 +89,11 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     try:
         result = trainer.train()
     except Stopped as stopped:
-        console.print(str(stopped), highlight=False, soft_wrap=True)
+        again = ["python", sys.argv[0], "--resume", str(run)]
+        for name in ("device", "data_dir", "log_every", "checkpoint_every"):
+            if (value := getattr(options, name)) != p.get_default(name):
+                again += ["--" + name.replace("_", "-"), str(value)]
+        console.print(f"{stopped}; go on with: {shlex.join(again)}", highlight=False, soft_wrap=True)
         return INTERRUPTED
     if result is None:
         console.print(f"the run is finished already: {config.epochs} of {config.epochs} epochs", highlight=False)

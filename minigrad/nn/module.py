@@ -34,13 +34,13 @@ class Module:
     def __init__(self) -> None:
         self.__dict__.update(training=True, _name="", _parameters={}, _buffers={}, _modules={}, _forward_hooks=[])
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, then the forward hooks."""
         with inside(self._name):
-            output = self.forward(*inputs)
+            output = self.forward(*inputs, **options)
             for hook in tuple(self._forward_hooks):
                 replacement = hook(self, inputs, output)
                 output = output if replacement is None else replacement
@@ -59,6 +59,9 @@ class Module:
             value.__dict__["_name"] = name
         elif isinstance(value, Tensor) and name in self._buffers:
             home = self._buffers
+        elif value is not None and (name in self._parameters or name in self._modules):
+            kind = "Parameter" if name in self._parameters else "Module"
+            raise TypeError(f"{type(self).__name__}.{name}: given {type(value).__name__}, expected a {kind} or None")
         for other in (self._parameters, self._buffers, self._modules, self.__dict__):
             if other is not home:
                 other.pop(name, None)
@@ -81,11 +84,15 @@ class Module:
         """A tensor that belongs to the state but is not learned, such as a running mean."""
         self._buffers[name] = tensor
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module, called `prefix`, and all below it, with dotted names."""
+    def _everywhere(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module and all below it, with dotted names; a shared one comes once for each place."""
         yield prefix, self
         for name, module in self._modules.items():
-            yield from module.named_modules(f"{prefix}.{name}" if prefix else name)
+            yield from module._everywhere(f"{prefix}.{name}" if prefix else name)
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """This module, called "", and all below it, with dotted names; a shared one comes once."""
+        return _first_places(self._everywhere())
 
     def modules(self) -> Iterator["Module"]:
         """This module and all below it."""
@@ -96,16 +103,14 @@ class Module:
         return iter(self._modules.values())
 
     def _named(self, kind: str) -> Iterator[tuple[str, Any]]:
-        seen: set[Any] = set()  # a shared parameter counts once
-        for prefix, module in self.named_modules():
+        """The tensors of a kind with their dotted names; a shared one comes once for each place."""
+        for prefix, module in self._everywhere():
             for name, tensor in module.__dict__[kind].items():
-                if tensor not in seen:
-                    seen.add(tensor)
-                    yield f"{prefix}.{name}" if prefix else name, tensor
+                yield f"{prefix}.{name}" if prefix else name, tensor
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names, in the order of registration."""
-        return self._named("_parameters")
+        """All parameters with their dotted names, in the order of registration; a shared one comes once."""
+        return _first_places(self._named("_parameters"))
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, in the order of registration."""
@@ -113,7 +118,7 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """All buffers with their dotted names."""
-        return self._named("_buffers")
+        return _first_places(self._named("_buffers"))
 
     def buffers(self) -> Iterator[Tensor]:
         """All buffers, in the order of registration."""
@@ -152,8 +157,8 @@ class Module:
     # --- state
 
     def state_arrays(self) -> dict[str, Array]:
-        """Every parameter's and buffer's own array by name: its memory, not a copy."""
-        return {name: tensor.data for name, tensor in (*self.named_parameters(), *self.named_buffers())}
+        """Every parameter's and buffer's own array by name, a shared one by each: its memory, not a copy."""
+        return {name: tensor.data for kind in ("_parameters", "_buffers") for name, tensor in self._named(kind)}
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and buffer by name, C-contiguous in its logical shape."""
@@ -180,12 +185,24 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
+def _first_places(named: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Without what has come before under another name."""
+    seen: set[Any] = set()
+    for name, thing in named:
+        if thing not in seen:
+            seen.add(thing)
+            yield name, thing
+
+
 class Sequential(Module):
     """Modules one after the other; their names are "0", "1", ..."""
 
     def __init__(self, *modules: Module) -> None:
         super().__init__()
         for position, module in enumerate(modules):
+            if not isinstance(module, Module):
+                given = getattr(module, "__name__", type(module).__name__)
+                raise TypeError(f"Sequential: position {position}: given {given}, expected a Module")
             setattr(self, str(position), module)
 
     def forward(self, input: Any) -> Any:

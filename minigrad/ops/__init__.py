@@ -1,5 +1,6 @@
 """The differentiable operations, one file a family. Users call them through Tensor and minigrad.functional."""
 
+# The walk and the base class live one floor up; they are named here too so that the tensor module needs only `ops`.
 from minigrad.backward import backward as backward
 from minigrad.function import Function as Function
 from minigrad.ops.activation import LogSoftmax as LogSoftmax, ReLU as ReLU, Softmax as Softmax

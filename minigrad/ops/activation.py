@@ -20,6 +20,8 @@ class ReLU(Function):
 class Softmax(Function):
     """exp(x) / sum(exp(x)) along `dim`."""
 
+    floats_only = True
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
@@ -36,6 +38,8 @@ class Softmax(Function):
 
 class LogSoftmax(Function):
     """x - log(sum(exp(x))) along `dim`."""
+
+    floats_only = True
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -17,6 +17,8 @@ class Conv2d(Function):
     nine copies of every activation. With ReLU it keeps the output too, which the next layer keeps anyway.
     """
 
+    floats_only = True
+
     def __init__(self, stride: Any, padding: Any, dilation: Any, groups: int, activation: str | None) -> None:
         super().__init__()
         self.stride = pair("conv2d: stride", stride, 1)

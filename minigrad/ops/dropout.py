@@ -7,6 +7,8 @@ from minigrad.function import Function
 class Dropout(Function):
     """It keeps no mask: the same (seed, call) counts out the same mask again in backward."""
 
+    floats_only = True
+
     def __init__(self, p: float, seed: int, call: int) -> None:
         super().__init__()
         self.p, self.seed, self.call = p, seed, call

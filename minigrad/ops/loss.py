@@ -11,6 +11,8 @@ from minigrad.function import Function
 class CrossEntropy(Function):
     """Logits (N, C, ...) against class numbers (N, ...) in `indices`, or against class probabilities (N, C, ...)."""
 
+    floats_only = True
+
     def __init__(
         self, indices: Array | None, weight: Array | None, ignore_index: int, reduction: str, label_smoothing: float
     ) -> None:

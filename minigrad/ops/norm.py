@@ -12,6 +12,8 @@ class BatchNorm(Function):
     `batch_variance` (biased) after forward.
     """
 
+    floats_only = True
+
     def __init__(self, statistics: tuple[Array, Array] | None, eps: float, activation: str | None) -> None:
         super().__init__()
         require_activation("batch_norm", activation)
@@ -41,6 +43,8 @@ class BatchNorm(Function):
 
 class LocalResponseNorm(Function):
     """Each channel divided by a power of the energy in the channels beside it."""
+
+    floats_only = True
 
     def __init__(self, size: int, alpha: float, beta: float, k: float) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Pooling: a window slides over each channel and leaves its maximum or its mean."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from kernels.geometry import Pair, output_size, span
 from kernels.layout import Array, nchw, nhwc
@@ -11,19 +11,20 @@ from minigrad.ops.arguments import both_sides, pair, require_axes, require_outpu
 class _Pool(Function):
     """What the sliding-window pools share: their arguments and the checks of them."""
 
+    floats_only = True
+    operation: ClassVar[str]
+
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
         super().__init__()
-        self.operation = "max_pool2d" if isinstance(self, MaxPool2d) else "avg_pool2d"
         self.kernel = pair(f"{self.operation}: kernel_size", kernel_size, 1)
         self.stride = self.kernel if stride is None else pair(f"{self.operation}: stride", stride, 1)
         self.dilation = pair(f"{self.operation}: dilation", dilation, 1)
         self.ceil_mode = ceil_mode
         places = pair(f"{self.operation}: padding", padding, 0)
         self.spans = span(self.kernel[0], self.dilation[0]), span(self.kernel[1], self.dilation[1])
-        if places[0] > self.spans[0] // 2 or places[1] > self.spans[1] // 2:
+        if places[0] > self.kernel[0] // 2 or places[1] > self.kernel[1] // 2:
             raise ValueError(
-                f"{self.operation}: padding: given {places}, expected at most half of the "
-                f"{self.spans[0]}x{self.spans[1]} window (with dilation)"
+                f"{self.operation}: padding: given {places}, expected at most half of kernel_size {self.kernel}"
             )
         self.padding = both_sides(places)
 
@@ -38,6 +39,8 @@ class _Pool(Function):
 
 class MaxPool2d(_Pool):
     """The maximum of each window. It keeps which input won, one byte an output: the winner alone has the gradient."""
+
+    operation = "max_pool2d"
 
     def forward(self, input: Array) -> Array:
         size = self.check(input)
@@ -57,6 +60,8 @@ class MaxPool2d(_Pool):
 
 class AvgPool2d(_Pool):
     """The mean of each window; its inputs share the gradient evenly."""
+
+    operation = "avg_pool2d"
 
     def __init__(
         self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
@@ -84,6 +89,8 @@ class AvgPool2d(_Pool):
 
 class AdaptiveAvgPool2d(Function):
     """The mean of windows that divide the input among `output_size` outputs; None keeps that axis's size."""
+
+    floats_only = True
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()

@@ -84,11 +84,13 @@ class Cat(Function):
         super().__init__()
         self.dim = dim
 
-    def forward(self, *arrays: Array) -> Array:
-        if not arrays:
+    def forward(self, *tensors: Array) -> Array:
+        if not tensors:
             raise ValueError("cat: tensors: given none, expected at least one")
-        shapes = [a.shape for a in arrays]
+        shapes = [a.shape for a in tensors]
         ndim = len(shapes[0])
+        if ndim == 0:
+            raise ValueError("cat: tensors: given single numbers, expected at least one axis")
         dim = resolve_axis("cat: dim", self.dim, ndim)
         if len({(len(s), s[:dim], s[dim + 1 :]) for s in shapes}) > 1:
             listed = ", ".join(f"tensor {i}: {shape}" for i, shape in enumerate(shapes))
@@ -96,8 +98,8 @@ class Cat(Function):
         self.axis = channels_last_axis(dim, ndim)
         self.save([shape[dim] for shape in shapes])
         if ndim < 3:
-            return self.kernels.cat(arrays, self.axis)
-        return nchw(self.kernels.cat([nhwc(a) for a in arrays], self.axis))
+            return self.kernels.cat(tensors, self.axis)
+        return nchw(self.kernels.cat([nhwc(a) for a in tensors], self.axis))
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         (sizes,) = self.saved

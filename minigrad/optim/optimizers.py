@@ -8,6 +8,7 @@ import kernels
 from kernels.layout import Array
 from minigrad import state
 from minigrad.nn.module import Parameter
+from minigrad.tensor import Tensor
 
 
 def at_least_zero(name: str, value: float) -> float:
@@ -26,7 +27,13 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
 
     def __init__(self, params: Iterable[Parameter], lr: float) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("params: given one tensor, expected several in a list or from module.parameters()")
         self.params = list(params)
+        for index, parameter in enumerate(self.params):
+            if not isinstance(parameter, Tensor) or not parameter.requires_grad or parameter.grad_fn is not None:
+                given = type(parameter).__name__
+                raise TypeError(f"params: number {index}: given {given}, expected a leaf that requires a gradient")
         if not self.params:
             raise ValueError("params: given none, expected at least one parameter")
         self.lr = at_least_zero("lr", lr)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 from minigrad import optim
 from minigrad.nn import Module
@@ -55,8 +56,8 @@ class Config:
         write_atomically(run / "config.json", (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
 
     @classmethod
-    def load(cls, run: Path) -> "Config":
-        """Read config.json from a run's folder. ConfigError if it is missing, broken, or of another version."""
+    def load(cls, run: Path, network: str) -> "Config":
+        """Read config.json from a run's folder. ConfigError if it is missing, broken, or not of this network."""
         path = run / "config.json"
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
@@ -64,8 +65,18 @@ class Config:
             raise ConfigError(f"{path}: {error.strerror}; expected the folder of a training run") from None
         except ValueError as error:
             raise ConfigError(f"{path}: not JSON: {error}") from None
-        fields = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(settings, dict) or settings.keys() != fields:
+        types = get_type_hints(cls)
+        if not isinstance(settings, dict) or settings.keys() != types.keys():
             given = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
-            raise ConfigError(f"{path}: given {given}, expected exactly {sorted(fields)}")
+            raise ConfigError(f"{path}: given {given}, expected exactly {sorted(types)}")
+        for name, expected in types.items():
+            value = settings[name]
+            if not isinstance(value, expected) or isinstance(value, bool):
+                raise ConfigError(f"{path}: {name}: given {value!r}, expected {expected}")
+            if isinstance(value, int | float) and value <= 0 and (name, value) != ("seed", 0):
+                raise ConfigError(f"{path}: {name}: given {value!r}, expected more than 0")
+        if settings["optimizer"] not in OPTIMIZERS:
+            raise ConfigError(f"{path}: optimizer: given {settings['optimizer']!r}, expected one of {OPTIMIZERS}")
+        if settings["network"] != network:
+            raise ConfigError(f"{path}: the run is of a {settings['network']}, expected a {network}")
         return cls(**settings)

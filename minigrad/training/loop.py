@@ -53,6 +53,7 @@ class Trainer:
         self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.position = Position()
+        self.rate = self.optimizer.lr
         self.stopping = False
 
     @property
@@ -64,6 +65,10 @@ class Trainer:
         if self.checkpoint.exists():
             self.position = checkpoint.load(self.checkpoint, self.model, self.optimizer)
             self.schedule.go_to(self.position.step)
+            where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
+        else:
+            where = "the beginning, for there is no checkpoint yet"
+        self.console.print(f"going on from {where}", highlight=False, soft_wrap=True)
         metrics.keep(self.run / metrics.EPOCHS, "epoch", self.position.epoch)
         metrics.keep(self.run / metrics.STEPS, "step", self.position.step)
 
@@ -90,13 +95,13 @@ class Trainer:
                 self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
                 order=order, start=at.batch,
             ):
-                rate = self.optimizer.lr
+                self.rate = self.optimizer.lr
                 loss, correct = self._step(x, y)
                 now = time.perf_counter()
                 at.seconds, clock = at.seconds + now - clock, now
                 at.batch, at.step, at.images = at.batch + 1, at.step + 1, at.images + len(y)
                 at.loss_sum, at.correct = at.loss_sum + loss * len(y), at.correct + correct
-                record = {"step": at.step, "loss": loss, "accuracy": correct / len(y), "lr": rate}
+                record = {"step": at.step, "loss": loss, "accuracy": correct / len(y), "lr": self.rate}
                 metrics.append(self.run / metrics.STEPS, record)
                 reporter.show(
                     at.batch,
@@ -115,7 +120,7 @@ class Trainer:
         loss = F.cross_entropy(logits, y)
         value = loss.item()
         if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}")
+            raise self._diverged(f"the loss is {value}", self.position.step + 1)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -163,17 +168,15 @@ class Trainer:
         try:
             checkpoint.save(self.checkpoint, self.model, self.optimizer, self.position)
         except FloatingPointError as error:
-            raise self._diverged(str(error)) from None
+            raise self._diverged(str(error), self.position.step) from None
 
     def _stopped(self) -> Stopped:
-        return Stopped(
-            f"stopped after step {self.position.step}, saved in {self.checkpoint}; go on with: --resume {self.run}"
-        )
+        return Stopped(f"stopped after step {self.position.step}, saved in {self.checkpoint}")
 
-    def _diverged(self, what: str) -> Diverged:
+    def _diverged(self, what: str, step: int) -> Diverged:
         good = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint.exists() else "nothing was saved yet"
         return Diverged(
-            f"step {self.position.step + 1} (epoch {self.position.epoch + 1}), learning rate {self.optimizer.lr:.3g}: "
+            f"step {step} (epoch {self.position.epoch + 1}), learning rate {self.rate:.3g}: "
             f"{what}; {good}. A lower --lr usually helps"
         )
 

@@ -19,7 +19,7 @@ class Reporter:
         self.console, self.title, self.total, self.every = console, title, total, every
         self.first, self.began = done, time.perf_counter()
         self.bar: Progress | None = None
-        if console.is_terminal:
+        if console.is_interactive:
             self.bar = Progress(
                 TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
                 TextColumn("{task.fields[text]}"), TimeRemainingColumn(), console=console,

@@ -214,3 +214,23 @@ def test_backward_accepts_a_tensor_and_one_number_needs_none() -> None:
 def test_backward_of_a_constant_raises() -> None:
     with pytest.raises(RuntimeError, match="does not require a gradient"):
         Tensor([1.0]).backward()
+
+
+def test_what_retain_grad_keeps_has_been_through_all_hooks() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    y = x * 1
+    y.retain_grad()
+    y.register_hook(lambda gradient: 10 * gradient)
+    y.sum().backward()
+    assert y.grad is not None
+    assert y.grad.tolist() == [10]
+
+
+def test_a_gradient_or_a_hook_that_is_no_array_is_named() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="gradient: given list"):
+        (x * 2).backward([1.0])  # type: ignore[arg-type]
+    y = x * 2
+    y.register_hook(lambda gradient: Tensor(gradient))  # type: ignore[arg-type, return-value]
+    with pytest.raises(RuntimeError, match="hook: returned Tensor, expected an array"):
+        y.sum().backward()

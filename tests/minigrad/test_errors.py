@@ -50,6 +50,9 @@ BOTH_REFUSE: dict[str, tuple[Call, str]] = {
     "max_pool2d, large kernel": (lambda F, z: F.max_pool2d(z(1, 1, 3, 3), 4), "kernel_size: its 4x4 window .* 3x3"),
     "max_pool2d, stride": (lambda F, z: F.max_pool2d(z(1, 1, 3, 3), 2, 0), "stride: given 0"),
     "max_pool2d, padding": (lambda F, z: F.max_pool2d(z(1, 1, 4, 4), 2, 2, 2), "padding: given .* at most half"),
+    "max_pool2d, padding of a dilated window": (
+        lambda F, z: F.max_pool2d(z(1, 1, 9, 9), 3, 1, 2, 2), r"padding: given \(2, 2\), expected at most half",
+    ),
     "max_pool2d, negative padding": (lambda F, z: F.max_pool2d(z(1, 1, 4, 4), 2, 2, -1), "padding: given -1"),
     "max_pool2d, dilation": (lambda F, z: F.max_pool2d(z(1, 1, 4, 4), 2, dilation=0), "dilation: given 0"),
     "avg_pool2d of a vector": (lambda F, z: F.avg_pool2d(z(3), 2), "input: given shape"),
@@ -203,3 +206,33 @@ def test_mixed_dtypes_are_named(name: str) -> None:
     call, message = MIXED[name]
     with pytest.raises(TypeError, match=message):
         call(Tensor(np.zeros((1, 1, 1, 1))))
+
+
+INTEGERS = Tensor(np.ones((2, 3, 4, 4), np.int64))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: F.softmax(INTEGERS, 1), lambda: F.log_softmax(INTEGERS, 1), lambda: F.max_pool2d(INTEGERS, 2),
+        lambda: F.avg_pool2d(INTEGERS, 2), lambda: F.adaptive_avg_pool2d(INTEGERS, 1), lambda: F.dropout(INTEGERS),
+        lambda: F.conv2d(INTEGERS, INTEGERS), lambda: F.local_response_norm(INTEGERS, 3),
+        lambda: F.batch_norm(INTEGERS, None, None, training=True),
+        lambda: F.cross_entropy(INTEGERS, np.zeros((2, 4, 4), np.int64)),
+    ],
+)  # fmt: skip
+def test_integers_are_refused_where_only_floats_make_sense(call: Callable[[], Tensor]) -> None:
+    with pytest.raises(TypeError, match="input is int64"):
+        call()
+
+
+def test_mixed_tensors_of_a_list_are_named_by_their_place() -> None:
+    with pytest.raises(TypeError, match=r"tensors\[0\] is float32, tensors\[1\] is float64"):
+        F.cat([zeros(2, 3), zeros(2, 3).to(np.float64)])
+    with pytest.raises(ValueError, match="cat: tensors: given single numbers"):
+        F.cat([Tensor(1.0), Tensor(2.0)], 0)
+
+
+def test_probabilities_have_no_class_to_ignore() -> None:
+    with pytest.raises(ValueError, match="ignore_index: given 1, but a target of probabilities"):
+        F.cross_entropy(zeros(2, 3), zeros(2, 3), ignore_index=1)

@@ -97,6 +97,27 @@ def test_empty_batches_agree(name: str, backend: str) -> None:
 # --- batch normalisation
 
 
+def test_an_empty_batch_in_training_leaves_the_running_statistics(backend: str) -> None:
+    torch = torch_module()
+    ours = Tensor(np.zeros(3)), Tensor(np.ones(3))
+    theirs = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    x = np.zeros((0, 3, 2, 2))
+    got = F.batch_norm(Tensor(x), *ours, training=True)
+    expected = torch.nn.functional.batch_norm(torch.tensor(x), *theirs, training=True)
+    assert got.shape == tuple(expected.shape)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_training_between_forward_and_backward_does_not_change_the_gradient(backend: str) -> None:
+    x, running = Tensor(normal(4, 3), requires_grad=True), (Tensor(np.zeros(3)), Tensor(np.ones(3)))
+    output = F.batch_norm(x, *running)
+    F.batch_norm(Tensor(9 * normal(4, 3)), *running, training=True)
+    output.backward(np.ones((4, 3)))
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad, 1 / np.sqrt(1 + 1e-5))
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4), (2, 3, 2, 2)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_running_statistics_agree(dtype: type, shape: tuple[int, ...], backend: str) -> None:

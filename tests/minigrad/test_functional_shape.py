@@ -54,6 +54,9 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "reflect": (lambda F, x: F.pad(x, (3, 1, 2, 0), "reflect"), (IMAGES,)),
     "replicate": (lambda F, x: F.pad(x, (5, 1, 0, 4), "replicate"), (IMAGES,)),
     "circular": (lambda F, x: F.pad(x, (4, 1, 2, 3), "circular"), (IMAGES,)),
+    "reflect, cut on one side": (lambda F, x: F.pad(x, (1, -1, -1, 1), "reflect"), (IMAGES,)),
+    "replicate, cut on one side": (lambda F, x: F.pad(x, (2, -1, -1, 2), "replicate"), (IMAGES,)),
+    "circular, cut on one side": (lambda F, x: F.pad(x, (1, -1, -1, 1), "circular"), (IMAGES,)),
     "reflect a sequence": (lambda F, x: F.pad(x, (2, 3), "reflect"), (normal(2, 3, 4),)),
 }
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kernels.layout import oihw
-from minigrad import Tensor, nn
+from minigrad import Tensor, functional as F, nn
+from tests.minigrad.against_torch import torch_module
 
 
 class Net(nn.Module):
@@ -59,9 +60,9 @@ def test_an_attribute_may_become_another_kind_of_thing() -> None:
     net = Net()
     net.scale = None
     net.size = nn.Parameter(np.zeros(1, np.float32))
-    net.tail = 5
+    net.tail = None
     assert net.scale is None
-    assert net.tail == 5
+    assert net.tail is None
     assert [name for name, _ in net.named_parameters()] == ["size", *PARAMETERS[1:-1]]
     del net.conv
     assert not hasattr(net, "conv")
@@ -255,3 +256,33 @@ def test_repr_shows_the_tree_and_the_options() -> None:
 )  # fmt: skip
 def test_layers_show_their_options(layer: nn.Module, text: str) -> None:
     assert repr(layer) == text
+
+
+def test_a_shared_module_comes_once_and_is_saved_under_each_name() -> None:
+    torch = torch_module()
+    layer, theirs = nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    net, twin = nn.Sequential(layer, nn.ReLU(), layer), torch.nn.Sequential(theirs, torch.nn.ReLU(), theirs)
+    assert len(list(net.modules())) == len(list(twin.modules())) == 3
+    assert len(list(net.parameters())) == 2
+    assert list(net.state_dict()) == list(twin.state_dict())
+    net.load_state_dict(net.state_dict())
+
+
+def test_what_is_no_module_is_refused_and_named() -> None:
+    with pytest.raises(TypeError, match="Sequential: position 1: given relu, expected a Module"):
+        nn.Sequential(nn.ReLU(), F.relu)  # type: ignore[arg-type]
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"Linear\.weight: given Tensor, expected a Parameter"):
+        layer.weight = Tensor(np.zeros((2, 2), np.float32))
+    net = nn.Sequential(layer)
+    with pytest.raises(TypeError, match=r"Sequential\.0: given Tensor, expected a Module"):
+        setattr(net, "0", Tensor([1.0]))
+    assert list(net.state_dict()) == ["0.weight", "0.bias"]
+    layer.bias = None
+    assert list(net.state_dict()) == ["0.weight"]
+
+
+def test_forward_takes_keywords() -> None:
+    x = Tensor(np.ones((1, 2), np.float32))
+    layer = nn.Linear(2, 2)
+    np.testing.assert_array_equal(layer(input=x).numpy(), layer(x).numpy())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kernels.layout import oihw
-from minigrad import optim
+from minigrad import Tensor, optim
 from minigrad.nn import Parameter
 from tests.minigrad.against_torch import DTYPES, assert_close, normal, torch_module
 
@@ -249,3 +249,12 @@ def test_a_schedule_sets_the_first_rate_and_resumes_anywhere() -> None:
 
 def test_the_plain_schedule_is_constant() -> None:
     assert rates(optim.Schedule(sgd()), 3) == [0.4] * 3
+
+
+def test_what_cannot_be_optimised_is_refused() -> None:
+    weight = Parameter(np.ones(2))
+    with pytest.raises(TypeError, match="params: given one tensor"):
+        optim.SGD(weight)
+    for wrong in (np.zeros(2), Tensor([1.0]), weight * 2):
+        with pytest.raises(TypeError, match=r"params: number 1: given \w+, expected a leaf"):
+            optim.SGD([weight, wrong])  # type: ignore[list-item]

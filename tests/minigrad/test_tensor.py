@@ -229,3 +229,34 @@ def test_size_and_detach() -> None:
     assert (t.shape, t.ndim, len(t)) == ((2, 3), 2, 2)
     assert t.detach().numpy() is t.numpy()
     assert not t.detach().requires_grad
+
+
+# --- Python's protocols
+
+
+def test_a_single_number_is_a_number_to_python() -> None:
+    loss = Tensor([2.5], requires_grad=True).sum()
+    assert float(loss) == 2.5
+    assert f"{loss:.3f}" == "2.500"
+    assert f"{loss}" == repr(loss)
+    assert bool(Tensor(1.0))
+    assert not Tensor([0.0])
+    with pytest.raises(ValueError, match="expected a single number"):
+        bool(Tensor([1.0, 2.0]))
+    with pytest.raises(TypeError, match="no length"):
+        list(Tensor(1.0))
+
+
+def test_iterating_gives_the_tensors_along_the_first_axis() -> None:
+    x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    first, second = x
+    (first * second).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[3, 4], [1, 2]]
+
+
+def test_numpy_takes_a_tensor_for_its_data() -> None:
+    x = Tensor(np.arange(3.0), requires_grad=True)
+    assert np.asarray(x) is x.data
+    assert np.array(x, np.float32).dtype == np.float32
+    assert Tensor(x).data is x.data

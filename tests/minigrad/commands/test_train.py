@@ -143,7 +143,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         return [sys.executable, str(script), *options]
 
     out = tmp_path / "run"
-    options = (*OPTIONS, "--epochs", "4")
+    options = (*OPTIONS, "--epochs", "4", "--checkpoint-every", "3")
     steps = out / "steps.jsonl"
     started = command(*options, "--out", str(out))
     with subprocess.Popen(started, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -153,7 +153,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         text, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"go on with: --resume {out}" in " ".join(text.split())
+    hint = f"go on with: python {script} --resume {out} --device cpu --checkpoint-every 3"
+    assert hint in " ".join(text.split())
     for rest in (("--device", "cpu", "--resume", str(out)), (*options, "--out", str(tmp_path / "whole"))):
         subprocess.run(command(*rest), env=environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
     assert_same_run(out, tmp_path / "whole")
@@ -215,6 +216,7 @@ def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
     message = capsys.readouterr().err
     assert f"the last good checkpoint is {out / checkpoint.NAME}" in message
     assert "step 1" in message
+    assert "learning rate 1e+30" in message
     assert all(np.isfinite(array).all() for array in weights(out).values())
 
 
@@ -224,6 +226,7 @@ def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
         (["--epochs", "0"], "argument --epochs: given '0', expected an integer of at least 1"),
         (["--lr", "-1"], "argument --lr: given '-1', expected a number above 0"),
         (["--lr", "nan"], "argument --lr: given 'nan'"),
+        (["--seed", str(2**64)], "--seed: given '18446744073709551616', expected an integer of at least 0 and"),
         (["--optimizer", "adagrad"], "argument --optimizer: invalid choice"),
         (["--device", "tpu"], "argument --device: invalid choice"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
@@ -256,7 +259,7 @@ def test_what_cannot_be_resumed_is_said(tmp_path: Path, capsys: pytest.CaptureFi
 
     train(tmp_path / "run", "--epochs", "1")
     assert run(OtherNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 1
-    assert "holds a SmallNet, expected a OtherNet" in capsys.readouterr().err
+    assert "the run is of a SmallNet, expected a OtherNet" in capsys.readouterr().err
 
 
 def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """Settings of a run: saved, loaded, and refused when they are not ours."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from minigrad.training.config import WARM_UP_STEPS, Config, ConfigError
 def test_settings_come_back(tmp_path: Path) -> None:
     config = Config("GoogLeNet", epochs=3, lr=0.1, train_limit=7)
     config.save(tmp_path)
-    assert Config.load(tmp_path) == config
+    assert Config.load(tmp_path, "GoogLeNet") == config
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,25 @@ def test_other_files_are_refused(tmp_path: Path, content: str | None, message: s
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=rf"config\.json: .*{message}"):
-        Config.load(tmp_path)
+        Config.load(tmp_path, "GoogLeNet")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"epochs": "3"}, "epochs: given '3', expected <class 'int'>"),
+        ({"epochs": True}, "epochs: given True"),
+        ({"batch_size": 0}, "batch_size: given 0, expected more than 0"),
+        ({"train_limit": -1}, "train_limit: given -1"),
+        ({"optimizer": "rmsprop"}, "optimizer: given 'rmsprop', expected one of"),
+        ({"network": "LeNet"}, "the run is of a LeNet, expected a GoogLeNet"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path, setting: dict[str, object], message: str) -> None:
+    settings = {**dataclasses.asdict(Config("GoogLeNet")), **setting}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match=message):
+        Config.load(tmp_path, "GoogLeNet")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", optim.Adam), ("adamw", optim.AdamW), ("sgd", optim.SGD)])
