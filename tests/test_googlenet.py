@@ -1,6 +1,7 @@
 """GoogLeNet: its shapes and names, and its numbers beside PyTorch's."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from googlenet import TABLE_1, GoogLeNet, Inception
 from kernels import layout
 from minigrad import Function, Observer, Tensor, functional as F
 from minigrad.commands.summary import stages
-from minigrad.data import FashionMNIST, prepare
+from minigrad.data import FashionMNIST, batches, prepare
 from minigrad.nn import Module
 
 torch = pytest.importorskip("torch")
@@ -182,26 +183,29 @@ def test_the_network_agrees_with_pytorch(dtype: type, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
-def test_ten_steps_of_sgd_follow_pytorchs_losses(dtype: type, tolerance: float) -> None:
-    model = GoogLeNet(image_size=32, dropout=0.0).to(dtype)
+def test_ten_steps_of_sgd_follow_pytorchs_losses(dtype: type, tolerance: float, cut_data: FashionMNIST) -> None:
+    """At a rate at which the loss falls. At 0.01 the first step throws it from 2.6 to 9, and what float32 rounds off
+    grows so fast that PyTorch's own two memory layouts are 5e-3 apart within these ten steps."""
+    model = GoogLeNet(dropout=0.0).to(dtype)
     twin = twin_of(model)
-    optimizer = minigrad.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    twins = torch.optim.SGD(twin.parameters(), lr=0.01, momentum=0.9)
+    options = {"lr": 3e-4, "momentum": 0.9}
+    optimizer = minigrad.optim.SGD(model.parameters(), **options)
+    twins = torch.optim.SGD(twin.parameters(), **options)
     losses, expected = [], []
-    for step in range(10):
-        x, y = pictures(4, 32, seed=step).astype(dtype), np.random.default_rng(step).integers(0, 10, 4)
-        loss = F.cross_entropy(model(Tensor(x)), y)
+    for images, labels in islice(batches(cut_data.train_images, cut_data.train_labels, 16, 96), 10):
+        x = images.astype(dtype)
+        loss = F.cross_entropy(model(Tensor(x)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        theirs = torch.nn.functional.cross_entropy(twin(torch.tensor(x)), torch.from_numpy(y))
+        theirs = torch.nn.functional.cross_entropy(twin(torch.tensor(x)), torch.from_numpy(labels))
         twins.zero_grad()
         theirs.backward()
         twins.step()
         losses.append(loss.item())
         expected.append(theirs.item())
     assert losses == pytest.approx(expected, rel=tolerance)
-    assert max(losses) - min(losses) > 0.05, "the weights must have moved for this to mean anything"
+    assert max(losses) - min(losses) > 0.2, "the weights must have moved for this to mean anything"
 
 
 def close(got: np.ndarray, expected: "torch.Tensor", tolerance: float, what: str = "") -> None:

@@ -2,7 +2,14 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
+
+
+def program(command: str) -> str:
+    """How the user called: the script's name and the command."""
+    return f"{Path(sys.argv[0]).name} {command}"
 
 
 def at_least(minimum: int, below: float = math.inf) -> Callable[[str], int]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minigrad.commands import Builder
-from minigrad.commands.arguments import at_least
+from minigrad.commands.arguments import at_least, program
 from minigrad.data import CLASS_NAMES, DataError, load
 from minigrad.training import Config, evaluate
 from minigrad.training.checkpoint import NAME, CheckpointError, load_model
@@ -21,7 +21,7 @@ ERRORS = (DataError, CheckpointError, ConfigError, OSError)
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, load, test, print a table. Returns the exit status."""
-    p = argparse.ArgumentParser(prog="googlenet.py evaluate", description="Test a trained model.")
+    p = argparse.ArgumentParser(prog=program("evaluate"), description="Test a trained model.")
     p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from kernels.layout import Array, nchw
 from minigrad.commands import Builder
-from minigrad.commands.arguments import at_least
+from minigrad.commands.arguments import at_least, program
 from minigrad.function import Function, no_grad
 from minigrad.nn import Module
 from minigrad.observe import Observer, observe
@@ -71,7 +71,7 @@ def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, run one image of zeros through the network, print a table. Returns the exit status."""
-    p = argparse.ArgumentParser(prog="googlenet.py summary", description="Follow the shapes through the network.")
+    p = argparse.ArgumentParser(prog=program("summary"), description="Follow the shapes through the network.")
     p.add_argument("--image-size", type=at_least(1), default=96, metavar="N", help="pixels, default 96")
     p.add_argument("--in-channels", type=at_least(1), default=1, metavar="N", help="default 1")
     p.add_argument("--num-classes", type=at_least(1), default=10, metavar="N", help="default 10")

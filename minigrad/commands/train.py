@@ -28,7 +28,6 @@ SETTINGS = ("epochs", "batch_size", "image_size", "lr", "optimizer", "seed", "tr
 def parser() -> argparse.ArgumentParser:
     """All options of `train`."""
     p = argparse.ArgumentParser(
-        prog="googlenet.py",
         usage="%(prog)s [train] [options]",
         description="Train on Fashion-MNIST.",
         epilog=f"Other commands: {', '.join(COMMANDS[1:])}; `%(prog)s COMMAND --help` tells about each.",
