@@ -52,7 +52,10 @@ def download(url: str, path: Path, quiet: bool) -> None:
                     file.write(chunk)
                     advance(len(chunk))
     except (OSError, urllib3.exceptions.HTTPError) as error:  # requests' own errors are OSErrors
-        raise DataError(f"{url}: {error}") from error
+        root: BaseException = error  # the outer ones repeat the address and name their own objects
+        while root.__context__ is not None:
+            root = root.__context__
+        raise DataError(f"{url}: {type(root).__name__}: {root}") from error
 
 
 def _steadily(read: Callable[[], bytes]) -> Iterator[bytes]:
