@@ -124,7 +124,7 @@ def batch_norm(
         operation = ops.BatchNorm(None, eps, activation)
         output = operation(input, weight, bias)
         if count and running_mean is not None and running_var is not None:
-            unbiased = operation.batch_variance * (np.divide(count, count - 1)).item()
+            unbiased = operation.batch_variance * (count / (count - 1))
             for running, batch in ((running_mean.data, operation.batch_mean), (running_var.data, unbiased)):
                 running *= 1 - momentum
                 running += momentum * batch

@@ -13,8 +13,6 @@ from minigrad.data import CLASS_NAMES, DataError, load
 from minigrad.training import Config, evaluate
 from minigrad.training.checkpoint import NAME, CheckpointError, load_model
 from minigrad.training.config import ConfigError
-from minigrad.training.evaluation import BATCH_SIZE
-from minigrad.training.progress import Reporter
 
 ERRORS = (DataError, CheckpointError, ConfigError, OSError)
 
@@ -26,16 +24,13 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     options = p.parse_args(arguments)
-    console = Console()
+    console = Console(highlight=False)
     config = Config.load(options.run, builder.__name__)
     model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
     load_model(options.run / NAME, model)
     data = load(options.data_dir)
     images, labels = data.test_images[: options.test_limit], data.test_labels[: options.test_limit]
-    with Reporter(console, "test", -(-len(images) // BATCH_SIZE), 0, every=10) as reporter:
-        result = evaluate(
-            model, images, labels, config, lambda done: reporter.show(-(-done // BATCH_SIZE), f"{done} images")
-        )
+    result = evaluate(model, images, labels, config, console, log_every=10)
     table = Table("class", "images", "right", "most often taken for")
     for index, (name, row) in enumerate(zip(CLASS_NAMES, result.confusion, strict=True)):
         wrong = row.copy()
@@ -43,5 +38,5 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         mistake = f"{CLASS_NAMES[wrong.argmax()]} ({wrong.max()})" if wrong.any() else "-"
         table.add_row(name, str(row.sum()), f"{row[index] / max(1, row.sum()):.3f}", mistake)
     console.print(table)
-    console.print(f"loss {result.loss:.4f}, accuracy {result.accuracy:.4f} on {len(images)} images", highlight=False)
+    console.print(f"loss {result.loss:.4f}, accuracy {result.accuracy:.4f} on {len(images)} images")
     return 0

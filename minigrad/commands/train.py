@@ -20,7 +20,6 @@ from minigrad.training.metrics import MetricsError
 
 ERRORS = (DataError, Diverged, CheckpointError, ConfigError, MetricsError, device.DeviceError, OSError)
 
-DEFAULTS = Config(network="")
 # Options that make a run what it is. A resumed run has its own, so they have no default here.
 SETTINGS = ("epochs", "batch_size", "image_size", "lr", "optimizer", "seed", "train_limit", "test_limit")
 
@@ -33,9 +32,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Other commands: {', '.join(COMMANDS[1:])}; `%(prog)s COMMAND --help` tells about each.",
     )
     p.add_argument("--device", choices=device.DEVICES, default="auto", help="auto takes the GPU if there is one")
-    p.add_argument("--epochs", type=at_least(1), metavar="N", help=f"default {DEFAULTS.epochs}")
-    p.add_argument("--batch-size", type=at_least(1), metavar="N", help=f"default {DEFAULTS.batch_size}")
-    p.add_argument("--image-size", type=at_least(1), metavar="N", help=f"pixels, default {DEFAULTS.image_size}")
+    p.add_argument("--epochs", type=at_least(1), metavar="N", help=f"default {Config.epochs}")
+    p.add_argument("--batch-size", type=at_least(1), metavar="N", help=f"default {Config.batch_size}")
+    p.add_argument("--image-size", type=at_least(1), metavar="N", help=f"pixels, default {Config.image_size}")
     rates = ", ".join(f"{value:g} for {name}" for name, value in RATES.items())
     p.add_argument("--lr", type=rate, metavar="F", help=f"highest learning rate, default {rates}")
     p.add_argument("--optimizer", choices=OPTIMIZERS, metavar="NAME", help=f"{', '.join(OPTIMIZERS)}; default adam")
@@ -55,10 +54,10 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, prepare the run's folder, train. Returns the exit status."""
     p = parser()
     options = p.parse_args(arguments)
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     _, remark = device.choose(options.device)
     if remark:
-        console.print(remark, highlight=False, soft_wrap=True)
+        console.print(remark)
     settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
     if options.resume:
         if settings or options.out:
@@ -66,7 +65,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
             p.error(f"--resume goes on with the settings of the run; not allowed beside it: {given}")
         run, config = options.resume, Config.load(options.resume, builder.__name__)
     else:
-        settings.setdefault("lr", RATES[settings.get("optimizer", DEFAULTS.optimizer)])
+        settings.setdefault("lr", RATES[settings.get("optimizer", Config.optimizer)])
         config = Config(network=builder.__name__, **settings)
         run = options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
         if (run / NAME).exists() or (run / "config.json").exists():
@@ -82,8 +81,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         trainer.resume()
     console.print(
         f"{config.network}, {sum(p.data.size for p in model.parameters()):,} parameters; "
-        f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} test images; run folder {run}",
-        highlight=False, soft_wrap=True,
+        f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} test images; run folder {run}"
     )
     try:
         result = trainer.train()
@@ -92,8 +90,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         for name in ("device", "data_dir", "log_every", "checkpoint_every"):
             if (value := getattr(options, name)) != p.get_default(name):
                 again += ["--" + name.replace("_", "-"), str(value)]
-        console.print(f"{stopped}; go on with: {shlex.join(again)}", highlight=False, soft_wrap=True)
+        console.print(f"{stopped}; go on with: {shlex.join(again)}")
         return INTERRUPTED
     if result is None:
-        console.print(f"the run is finished already: {config.epochs} of {config.epochs} epochs", highlight=False)
+        console.print(f"the run is finished already: {config.epochs} of {config.epochs} epochs")
     return 0

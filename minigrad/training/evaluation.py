@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from rich.console import Console
 
 from kernels.layout import Array
 from minigrad import functional as F
@@ -12,6 +13,7 @@ from minigrad.function import no_grad
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
+from minigrad.training.progress import Reporter
 
 BATCH_SIZE = 128
 
@@ -30,24 +32,28 @@ class Evaluation:
 
 
 def evaluate(
-    model: Module, images: Array, labels: Array, config: Config, progress: Callable[[int], None] = lambda images: None
+    model: Module, images: Array, labels: Array, config: Config, console: Console, log_every: int,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,).
+    """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,), and show the progress.
 
-    progress: called with the number of images done, after each batch. The model's mode is restored afterwards.
+    log_every: without a terminal, a line of progress each so many batches. after_batch: called after each; it may
+    raise to end the test. The model's mode is restored afterwards.
     """
-    loss_sum, done = 0.0, 0
+    loss_sum, done, total = 0.0, 0, -(-len(images) // BATCH_SIZE)
     confusion = np.zeros((config.num_classes, config.num_classes), np.int64)
     was_training = model.training
     model.eval()
     try:
-        with no_grad():
-            for x, y in batches(images, labels, BATCH_SIZE, config.image_size, config.in_channels):
+        with no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
+            loader = batches(images, labels, BATCH_SIZE, config.image_size, config.in_channels)
+            for number, (x, y) in enumerate(loader, start=1):
                 logits = model(Tensor(x))
                 loss_sum += F.cross_entropy(logits, y, reduction="sum").item()
                 np.add.at(confusion, (y, logits.numpy().argmax(axis=1)), 1)
                 done += len(y)
-                progress(done)
+                reporter.show(number, f"{done} images")
+                after_batch()
     finally:
         model.train(was_training)
     return Evaluation(loss_sum / max(1, done), confusion)

@@ -20,7 +20,7 @@ from minigrad.tensor import Tensor
 from minigrad.training import checkpoint, metrics, plots
 from minigrad.training.checkpoint import Position
 from minigrad.training.config import Config
-from minigrad.training.evaluation import BATCH_SIZE, Evaluation, evaluate
+from minigrad.training.evaluation import Evaluation, evaluate
 from minigrad.training.progress import Reporter
 
 
@@ -68,7 +68,7 @@ class Trainer:
             where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
         else:
             where = "the beginning, for there is no checkpoint yet"
-        self.console.print(f"going on from {where}", highlight=False, soft_wrap=True)
+        self.console.print(f"going on from {where}")
         metrics.keep(self.run / metrics.EPOCHS, "epoch", self.position.epoch)
         metrics.keep(self.run / metrics.STEPS, "step", self.position.step)
 
@@ -108,11 +108,11 @@ class Trainer:
                     f"loss {at.loss_sum / at.images:.4f}  accuracy {at.correct / at.images:.4f}  "
                     f"{at.images / at.seconds:.1f} images/s",
                 )
-                if self.checkpoint_every and at.step % self.checkpoint_every == 0:
-                    self._save()
                 if self.stopping:
                     self._save()
-                    raise self._stopped()
+                    self._stop_if_asked()
+                if self.checkpoint_every and at.step % self.checkpoint_every == 0:
+                    self._save()
 
     def _step(self, x: Array, y: Array) -> tuple[float, int]:
         """One step of the optimiser: (N, C, S, S) images and (N,) labels -> the mean loss, and how many were right."""
@@ -132,15 +132,10 @@ class Trainer:
         self._save()  # so that a run that ends in its test need not train the epoch again
         at = self.position
         began = time.perf_counter()
-        total = -(-len(self.test_images) // BATCH_SIZE)
-        with Reporter(self.console, "test", total, 0, self.log_every) as reporter:
-
-            def progress(done: int) -> None:
-                reporter.show(-(-done // BATCH_SIZE), f"{done} images")
-                if self.stopping:
-                    raise self._stopped()
-
-            result = evaluate(self.model, self.test_images, self.test_labels, self.config, progress)
+        result = evaluate(
+            self.model, self.test_images, self.test_labels, self.config, self.console, self.log_every,
+            after_batch=self._stop_if_asked,
+        )
         record: dict[str, Any] = {
             "epoch": at.epoch + 1,
             "train_loss": at.loss_sum / at.images,
@@ -154,8 +149,7 @@ class Trainer:
         metrics.append(self.run / metrics.EPOCHS, record)
         self.console.print(
             f"epoch {at.epoch + 1}: train loss {record['train_loss']:.4f} accuracy {record['train_accuracy']:.4f}, "
-            f"test loss {result.loss:.4f} accuracy {result.accuracy:.4f}, {record['seconds']:.0f} s",
-            highlight=False, soft_wrap=True,
+            f"test loss {result.loss:.4f} accuracy {result.accuracy:.4f}, {record['seconds']:.0f} s"
         )
         at.next_epoch()
         self._save()
@@ -170,8 +164,10 @@ class Trainer:
         except FloatingPointError as error:
             raise self._diverged(str(error), self.position.step) from None
 
-    def _stopped(self) -> Stopped:
-        return Stopped(f"stopped after step {self.position.step}, saved in {self.checkpoint}")
+    def _stop_if_asked(self) -> None:
+        """Called where the position is saved."""
+        if self.stopping:
+            raise Stopped(f"stopped after step {self.position.step}, saved in {self.checkpoint}")
 
     def _diverged(self, what: str, step: int) -> Diverged:
         good = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint.exists() else "nothing was saved yet"
@@ -190,7 +186,7 @@ class Trainer:
         def stop(number: int, frame: FrameType | None) -> None:
             self.stopping = True
             signal.signal(number, previous[number])
-            self.console.print("\nstopping after this step; once more stops at once", highlight=False)
+            self.console.print("\nstopping after this step; once more stops at once")
 
         previous: dict[int, Any] = {
             number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)

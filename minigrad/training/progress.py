@@ -44,5 +44,4 @@ class Reporter:
         elif done % self.every == 0 or done == self.total:
             pace = (time.perf_counter() - self.began) / max(1, done - self.first)
             left = datetime.timedelta(seconds=round(pace * (self.total - done)))
-            line = f"{self.title}  {done}/{self.total}  {text}  left {left}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(f"{self.title}  {done}/{self.total}  {text}  left {left}")
