@@ -19,13 +19,12 @@ CHUNK_BYTES = 2**16
 APT_SECONDS = 600
 
 
-def say(message: str, quiet: bool) -> None:
-    """Print a line for the user, on the standard error, unless `quiet`."""
-    if not quiet:
-        print(f"minigrad: {message}", file=sys.stderr, flush=True)
+def say(message: str) -> None:
+    """Print a line for the user, on the standard error."""
+    print(f"minigrad: {message}", file=sys.stderr, flush=True)
 
 
-def download(url: str, path: Path, quiet: bool) -> None:
+def download(url: str, path: Path) -> None:
     """Write what a web server has at `url` into the file `path`, at most `idx.MAX_BYTES`, showing how far it is.
 
     Raises DataError, naming the address, where the server cannot be reached, answers with an error, falls silent,
@@ -47,7 +46,7 @@ def download(url: str, path: Path, quiet: bool) -> None:
             path.open("wb") as file,
         ):
             response.raise_for_status()
-            with _progress(url, int(response.headers.get("Content-Length", 0)) or None, quiet) as advance:
+            with _progress(url, int(response.headers.get("Content-Length", 0)) or None) as advance:
                 for chunk in _steadily(lambda: response.raw.read1(CHUNK_BYTES, decode_content=False)):
                     file.write(chunk)
                     advance(len(chunk))
@@ -73,10 +72,10 @@ def _steadily(read: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _progress(url: str, total: int | None, quiet: bool) -> Iterator[Callable[[int], None]]:
+def _progress(url: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, a plain line elsewhere. Gives the function to call with the number of bytes that came."""
-    if quiet or not sys.stderr.isatty():
-        say(f"fetching {url}", quiet)
+    if not sys.stderr.isatty():
+        say(f"fetching {url}")
         yield lambda count: None
         return
     from rich.console import Console

@@ -64,10 +64,10 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("minigrad") / "fashion-mnist"
 
 
-def load(data_dir: str | os.PathLike[str] | None = None, *, quiet: bool = False) -> FashionMNIST:
+def load(data_dir: str | os.PathLike[str] | None = None) -> FashionMNIST:
     """Load Fashion-MNIST from the first of: `data_dir`, the folder in the environment variable MINIGRAD_DATA, the cache
     folder, Debian's installed package, the official address, Debian's package downloaded without installing it.
-    The last two fill the cache folder. `quiet` keeps the standard error free of progress and notes.
+    The last two fill the cache folder.
 
     Every file's shape and checksum is verified. Raises DataError where a folder that the user named lacks a file or has
     a wrong one (no other place is tried then), and, after all places failed, with what was wrong with each.
@@ -87,7 +87,7 @@ def load(data_dir: str | os.PathLike[str] | None = None, *, quiet: bool = False)
         except DataError as error:  # noqa: PERF203
             failures.append(str(error))
     try:
-        _fetch(cache_folder(), quiet)
+        _fetch(cache_folder())
         return _read_folder(cache_folder())
     except (DataError, OSError) as error:
         failures.append(str(error))
@@ -119,23 +119,23 @@ def _read(path: Path, file: DataFile) -> np.ndarray:
     return array
 
 
-def _fetch(folder: Path, quiet: bool) -> None:
+def _fetch(folder: Path) -> None:
     """Put the files that `folder` lacks into it. Of runs that do so at once, one fetches and the others wait."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
         held = lock.acquire(timeout=1)
     except filelock.Timeout:
-        say(f"waiting for another run that fetches into {folder}", quiet)
+        say(f"waiting for another run that fetches into {folder}")
         held = lock.acquire()
     with held:
-        lacking = _lacking(folder, quiet)
+        lacking = _lacking(folder)
         try:
             for file in lacking:
                 with _installed(folder, file, ADDRESS) as path:
-                    download(ADDRESS + file.name, path, quiet)
+                    download(ADDRESS + file.name, path)
         except DataError as error:
-            say(f"{error}; trying Debian's package {DEBIAN_PACKAGE}", quiet)
+            say(f"{error}; trying Debian's package {DEBIAN_PACKAGE}")
             try:
                 _fetch_from_debian(folder, lacking)
             except (DataError, OSError) as debian_error:
@@ -150,7 +150,7 @@ def _fetch_from_debian(folder: Path, lacking: list[DataFile]) -> None:
                 shutil.copyfile(root / DEBIAN_FOLDER.relative_to("/") / file.name, path)
 
 
-def _lacking(folder: Path, quiet: bool) -> list[DataFile]:
+def _lacking(folder: Path) -> list[DataFile]:
     lacking = []
     for file in FILES:
         path = folder / file.name
@@ -159,7 +159,7 @@ def _lacking(folder: Path, quiet: bool) -> list[DataFile]:
         except DataError as error:
             lacking.append(file)
             if path.exists():
-                say(f"{error}; fetching it again", quiet)
+                say(f"{error}; fetching it again")
     return lacking
 
 

@@ -23,21 +23,21 @@ def trickle(handler) -> None:
 
 def test_writes_what_the_server_has(server, tmp_path):
     server.answers["file"] = lambda handler: handler.send(BODY)
-    download(server.address + "file", tmp_path / "file", quiet=True)
+    download(server.address + "file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == BODY
 
 
 def test_follows_a_redirection(server, tmp_path):
     server.answers["old"] = lambda handler: handler.send(b"moved", status=301, Location="/file")
     server.answers["file"] = lambda handler: handler.send(BODY)
-    download(server.address + "old", tmp_path / "file", quiet=True)
+    download(server.address + "old", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == BODY
 
 
 def test_does_not_unpack_what_the_server_calls_encoded(server, tmp_path):
     packed = gzip.compress(BODY)
     server.answers["file.gz"] = lambda handler: handler.send(packed, Content_Encoding="gzip")
-    download(server.address + "file.gz", tmp_path / "file.gz", quiet=True)
+    download(server.address + "file.gz", tmp_path / "file.gz")
     assert (tmp_path / "file.gz").read_bytes() == packed
 
 
@@ -59,7 +59,7 @@ def test_a_bad_answer_is_an_error_that_names_the_address(server, tmp_path, monke
     monkeypatch.setattr(module, "READ_SECONDS", 0.5)
     server.answers["file"] = answer
     with pytest.raises(DataError, match=message) as caught:
-        download(server.address + "file", tmp_path / "file", quiet=True)
+        download(server.address + "file", tmp_path / "file")
     assert str(caught.value).startswith(server.address + "file: ")
 
 
@@ -74,34 +74,31 @@ def test_a_slow_but_steady_server_is_not_stalled(server, tmp_path, monkeypatch):
             handler.wfile.write(bytes(1000))
 
     server.answers["file"] = steady
-    download(server.address + "file", tmp_path / "file", quiet=True)
+    download(server.address + "file", tmp_path / "file")
     assert (tmp_path / "file").stat().st_size == 10_000
 
 
 def test_nobody_listening_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(DataError, match=r"http://127.0.0.1:9/file: .*refused"):
-        download("http://127.0.0.1:9/file", tmp_path / "file", quiet=True)
+        download("http://127.0.0.1:9/file", tmp_path / "file")
 
 
 def test_a_full_disk_is_an_error(server, tmp_path):
     server.answers["file"] = lambda handler: handler.send(BODY)
     with pytest.raises(DataError, match="No such file"):  # the folder is absent: any failure to write will do
-        download(server.address + "file", tmp_path / "absent" / "file", quiet=True)
+        download(server.address + "file", tmp_path / "absent" / "file")
 
 
-def test_progress_is_a_line_or_a_bar_or_nothing(server, tmp_path, monkeypatch, capsys):
+def test_progress_is_a_line_or_a_bar(server, tmp_path, monkeypatch, capsys):
     server.answers["file"] = lambda handler: handler.send(BODY)
     url = server.address + "file"
-    download(url, tmp_path / "file", quiet=False)
+    download(url, tmp_path / "file")
     assert capsys.readouterr() == ("", f"minigrad: fetching {url}\n")
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    download(url, tmp_path / "file", quiet=True)
-    assert capsys.readouterr() == ("", "")
-
     monkeypatch.setenv("TERM", "xterm")
-    download(url, tmp_path / "file", quiet=False)
+    download(url, tmp_path / "file")
     out, err = capsys.readouterr()
     assert out == ""
     assert "256.0/256.0 kB" in err

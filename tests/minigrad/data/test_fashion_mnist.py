@@ -157,14 +157,6 @@ def test_fetches_only_what_is_lacking_or_wrong_and_says_so(online, place, capsys
     assert shown.count("again") == 1
 
 
-def test_quiet_is_quiet(online, place, apt, capsys):
-    place.mkdir(parents=True)
-    (place / NAMES[1]).write_bytes(b"wrong")
-    online.answers[NAMES[2]] = send_html
-    assert_is_cut(load(quiet=True))
-    assert capsys.readouterr() == ("", "")
-
-
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
