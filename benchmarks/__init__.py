@@ -1,7 +1,8 @@
 """Benchmarks: every kernel, and whole training steps, verified and then timed beside PyTorch.
 
-    python -m benchmarks kernels
-    python -m benchmarks train-step
+    python -m benchmarks kernels        every kernel on GoogLeNet's shapes, and how near it comes to the machine's limit
+    python -m benchmarks train-step     whole steps of training and inference: time, memory, where the time goes
+    python -m benchmarks accuracy       the rounding errors of the convolution algorithms
 
 They run from the project's root. PyTorch is optional.
 """

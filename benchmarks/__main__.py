@@ -1,10 +1,11 @@
-"""The command line: `python -m benchmarks kernels` and `python -m benchmarks train-step`."""
+"""The command line: `python -m benchmarks kernels`, `train-step` or `accuracy`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import kernel_times, train_step
+from benchmarks import accuracy, kernel_times, train_step
+from minigrad.device import DeviceError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,14 +14,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, purpose in (
         ("kernels", kernel_times, "every kernel on the shapes that GoogLeNet gives it"),
-        ("train-step", train_step, "whole training steps of GoogLeNet"),
+        ("train-step", train_step, "whole steps of GoogLeNet, training and inference"),
+        ("accuracy", accuracy, "rounding errors of the convolution algorithms"),
     ):
         subparser = commands.add_parser(name, help=purpose, description=purpose)
         command.add_options(subparser)
         subparser.set_defaults(run=command.main)
     options = parser.parse_args(arguments)
-    status: int = options.run(options)
-    return status
+    try:
+        status: int = options.run(options)
+        return status
+    except DeviceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

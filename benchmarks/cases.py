@@ -83,14 +83,20 @@ def _refit_windows(a: dict[str, Any]) -> None:
     size = a["size"] if "size" in a else a["x"].shape[1:3]
     kernel = a["kernel"] if "kernel" in a else a["weight"].shape[:2]
     places = output_size(size, kernel, a["stride"], a["padding"], a.get("dilation", (1, 1)))
-    for name in {"grad", "winner"} & a.keys():
+    for name in {"grad", "output", "winner"} & a.keys():
+        if a[name] is None:
+            continue
         images, _, _, channels = a[name].shape
         a[name] = a[name]._replace(shape=(images, *places, channels))
 
 
 def describe(given: Case) -> str:
     """The case in a few words: shapes of the arrays that are more than a vector, and the options that matter."""
-    return " ".join(_words(dict(given.arguments)))
+    a = dict(given.arguments)
+    if given.kernel.startswith("conv2d"):  # of these two it is enough to know that they are there
+        rectified, added = (a.pop(name, None) is not None for name in ("output", "into"))
+        return " ".join([*_words(a), *["relu"] * rectified, *["added"] * added])
+    return " ".join(_words(a))
 
 
 def _words(a: Mapping[str, Any]) -> list[str]:

@@ -34,6 +34,7 @@ OTHERS = (
     case("avg_pool2d", x=SMALL_MAPS, **AUXILIARY_POOL, ceil_mode=False, **DIVISOR),
     case("avg_pool2d_backward", grad=POOLED, size=(6, 6), **AUXILIARY_POOL, **DIVISOR),
     case("relu", x=MAPS),
+    case("relu_backward", grad=MAPS, output=MAPS),
     case("softmax", x=LOGITS, axis=1),
     case("softmax_backward", grad=LOGITS, output=LOGITS, axis=1),
     case("log_softmax", x=LOGITS, axis=1),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kernels
-from benchmarks import machine
+from benchmarks import algorithms, machine, work
 from benchmarks.arguments import filled
 from benchmarks.cases import Case, at_batch, cropped
 from benchmarks.timing import Flush, medians
@@ -16,8 +16,12 @@ from kernels.layout import Array
 TOLERANCE = 1e-4
 """Largest error allowed, as a share of the largest value: the order of summation alone makes 1e-5 in float32."""
 
-IN_PLACE = {"sgd_step": ("params", "velocities"), "adam_step": ("params", "means", "squares")}
-"""Kernels whose results are what they did to these arguments."""
+CHANGED = {
+    "sgd_step": ("params", "velocities"),
+    "adam_step": ("params", "means", "squares"),
+    "conv2d_input_grad": ("into",),
+}
+"""Arguments that kernels change in place. Those of kernels that return nothing are the results."""
 
 EXTRAPOLATED = {"naive"}
 """Backends that would take minutes: they get the cropped case, and their time is scaled by the work."""
@@ -30,26 +34,34 @@ class Measurement(NamedTuple):
 
     per_step: how often a training step of GoogLeNet calls it.
     faults: who is wrong by how much; then nobody was timed.
+    algorithms: those that the cpu backend could compute it by, the one that it chooses first. It stands in `seconds`
+        under the backend's name, and the others as "cpu: name".
     seconds: the median of each competitor.
-    multiply_adds, bytes: the work, of which bytes are those of all arguments and results, each counted once.
+    multiply_adds, bytes: the work (work.py).
     """
 
     case: Case
     per_step: int
     faults: list[str]
+    algorithms: list[str]
     seconds: dict[str, float]
     multiply_adds: int
     bytes: int
 
 
-def call(backend: str, kernel: str, arguments: dict[str, Any]) -> list[Array]:
+def call(backend: str, kernel: str, arguments: dict[str, Any], algorithm: str | None = None) -> list[Array]:
     """Run a kernel and return its results as a list, leaving the arguments unchanged."""
-    if kernel in IN_PLACE:
-        arguments = copy.deepcopy(arguments)
-    results = getattr(kernels.load(backend), kernel)(**arguments)
-    if kernel in IN_PLACE:
-        return [array for name in IN_PLACE[kernel] for array in arguments[name]]
+    arguments = _own(kernel, arguments)
+    with algorithms.insisting(algorithm):
+        results = getattr(kernels.load(backend), kernel)(**arguments)
+    if results is None:
+        return [array for name in CHANGED[kernel] for array in arguments[name]]
     return list(results) if isinstance(results, tuple | list) else [results]
+
+
+def _own(kernel: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with copies of those that the kernel will change: competitors must not step on each other's."""
+    return arguments | {name: copy.deepcopy(arguments[name]) for name in CHANGED.get(kernel, ())}
 
 
 def error(given: Sequence[Array], expected: Sequence[Array]) -> float:
@@ -69,25 +81,16 @@ def _error(given: Array, expected: Array) -> float:
     return np.inf if np.isnan(difference) else difference
 
 
-def work(kernel: str, arguments: dict[str, Any], results: list[Array]) -> tuple[int, int]:
-    """Multiply-adds (0 for kernels without a weight) and bytes that must at least be moved."""
-    arrays = [a for value in arguments.values() for a in (value if isinstance(value, list) else [value])]
-    moved = sum(a.nbytes for a in (*arrays, *results) if isinstance(a, np.ndarray))
-    if not kernel.startswith(("conv2d", "linear")):
-        return 0, moved
-    # Each output channel has its share of the weight, and uses all of it at every place.
-    outputs, weight = (arguments.get(name, results[0]) for name in ("grad", "weight"))
-    return outputs.size * weight.size // outputs.shape[-1], moved
-
-
 def measure(
     case: Case, per_step: int, backends: Sequence[str], images: int, repeats: int, flush: Flush
 ) -> Measurement:
-    """Verify the reference and the backends on one case, then time the backends beside PyTorch."""
-    kernel, large, small = case.kernel, filled(at_batch(case, images)), filled(cropped(case))
+    """Verify the reference, the backends and the cpu backend's algorithms on one case, then time all beside PyTorch."""
+    kernel, whole, part = case.kernel, at_batch(case, images), cropped(case)
+    large, small = filled(whole), filled(part)
     expected, small_expected = call("reference", kernel, large), call("reference", kernel, small)
-    multiply_adds, moved = work(kernel, large, expected)
-    share = (multiply_adds or moved) / max(work(kernel, small, small_expected))
+    multiply_adds, moved = work.multiply_adds(whole), work.moved(large, expected)
+    share = multiply_adds / work.multiply_adds(part) if multiply_adds else moved / work.moved(small, small_expected)
+    choice = algorithms.possible(whole) if "cpu" in backends else []
     faults: list[str] = []
 
     def check(name: str, given: list[Array], beside: str, wanted: list[Array]) -> None:
@@ -101,6 +104,9 @@ def measure(
         if name != "reference":
             check(name, call(name, kernel, given), "reference", wanted)
         runs[name] = _run(name, kernel, given)
+    for algorithm in choice[1:]:
+        check(f"cpu: {algorithm}", call("cpu", kernel, large, algorithm), "reference", expected)
+        runs[f"cpu: {algorithm}"] = _run("cpu", kernel, large, algorithm)
     rivals = _rivals(kernel, large)
     comparable = [(name, rival) for name, rival in rivals.items() if rival.arrays]
     for name, rival in comparable:
@@ -108,17 +114,20 @@ def measure(
     if not comparable:  # then what stands beside the reference is the definition written out as loops
         check("reference", small_expected, "naive", call("naive", kernel, small))
     if faults:
-        return Measurement(case, per_step, faults, {}, multiply_adds, moved)
+        return Measurement(whole, per_step, faults, choice, {}, multiply_adds, moved)
     seconds = medians(runs | {name: rival.run for name, rival in rivals.items()}, repeats, before=flush)
     seconds |= {name: seconds[name] * share for name in seconds.keys() & EXTRAPOLATED}
-    return Measurement(case, per_step, [], seconds, multiply_adds, moved)
+    return Measurement(whole, per_step, [], choice, seconds, multiply_adds, moved)
 
 
-def _run(backend: str, kernel: str, arguments: dict[str, Any]) -> Callable[[], Any]:
-    function = getattr(kernels.load(backend), kernel)
-    if kernel in IN_PLACE:
-        arguments = copy.deepcopy(arguments)  # the competitors must not step on each other's parameters
-    return lambda: function(**arguments)
+def _run(backend: str, kernel: str, arguments: dict[str, Any], algorithm: str | None = None) -> Callable[[], Any]:
+    function, arguments = getattr(kernels.load(backend), kernel), _own(kernel, arguments)
+
+    def run() -> None:
+        with algorithms.insisting(algorithm):
+            function(**arguments)
+
+    return run
 
 
 def _rivals(kernel: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -2,49 +2,18 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.torch_memory import Memory, Rival, arrays
+from benchmarks.torch_optimizers import adam_step, sgd_step
 from kernels.layout import Array
 
 aten = torch.ops.aten
-
-
-class Rival(NamedTuple):
-    """run: what is timed. arrays: what it returned as the kernel returns it; None if the numbers must differ."""
-
-    run: Callable[[], Any]
-    arrays: Callable[[Any], list[Array]] | None
-
-
-class Memory:
-    """How tensors lie in memory: channels_last or PyTorch's default. Public shapes are NCHW in both."""
-
-    def __init__(self, channels_last: bool) -> None:
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-
-    def images(self, array: Array) -> Tensor:
-        """(N, H, W, C) -> (N, C, H, W) in this format; other arrays as they are."""
-        tensor = torch.from_numpy(array)
-        return tensor.permute(0, 3, 1, 2).contiguous(memory_format=self.format) if array.ndim == 4 else tensor
-
-    def weight(self, array: Array) -> Tensor:
-        """(kh, kw, I, O) -> (O, I, kh, kw) in this format."""
-        return torch.from_numpy(array).permute(3, 2, 0, 1).contiguous(memory_format=self.format)
-
-    def empty(self, *shape: int) -> Tensor:
-        """A stand-in for an argument of which only the shape and the format count."""
-        return torch.empty(shape).contiguous(memory_format=self.format)
-
-
-def arrays(results: Any) -> list[Array]:
-    """Tensors, images as (N, H, W, C)."""
-    tensors = [results] if isinstance(results, Tensor) else results
-    return [(t.permute(0, 2, 3, 1) if t.ndim == 4 else t).detach().numpy() for t in tensors]
 
 
 def rival(kernel: str, arguments: dict[str, Any], channels_last: bool) -> Rival:
@@ -74,22 +43,33 @@ def conv2d(a: Any, memory: Memory) -> Any:
     return lambda: F.conv2d(x, weight, bias, *options)
 
 
-def _convolution_backward(a: Any, grad: Tensor, x: Tensor, weight: Tensor, mask: list[bool]) -> Callable[[], Any]:
-    options = (a.stride, _before(a.padding), a.dilation, False, [0, 0], a.groups)
-    return lambda: aten.convolution_backward(grad, x, weight, None, *options, mask)
+def _convolution_backward(a: Any, memory: Memory, x: Tensor, weight: Tensor, mask: list[bool]) -> Callable[[], Any]:
+    """Backward through the ReLU, if there was one, and then through the convolution, as autograd does it."""
+    grad = memory.images(a.grad)
+    output = None if a.output is None else memory.images(a.output)
+    options = ([grad.shape[1]], a.stride, _before(a.padding), a.dilation, False, [0, 0], a.groups)
+
+    def run() -> Any:
+        passed = grad if output is None else aten.threshold_backward(grad, output, 0)
+        return aten.convolution_backward(passed, x, weight, *options, mask)
+
+    return run
 
 
 def conv2d_input_grad(a: Any, memory: Memory) -> Any:
     weight = memory.weight(a.weight)
     x = memory.empty(len(a.grad), weight.shape[1] * a.groups, *a.size)
-    run = _convolution_backward(a, memory.images(a.grad), x, weight, [True, False, False])
-    return Rival(run, lambda results: arrays(results[0]))
+    backward = _convolution_backward(a, memory, x, weight, [True, False, False])
+    if a.into is None:
+        return lambda: backward()[0]
+    into = memory.images(a.into).clone()
+    return lambda: into.add_(backward()[0])
 
 
 def conv2d_weight_grad(a: Any, memory: Memory) -> Any:
     weight = memory.empty(a.grad.shape[3], a.x.shape[3] // a.groups, *a.kernel)
-    run = _convolution_backward(a, memory.images(a.grad), memory.images(a.x), weight, [False, True, False])
-    return Rival(run, lambda results: [results[1].permute(2, 3, 1, 0).numpy()])
+    run = _convolution_backward(a, memory, memory.images(a.x), weight, [False, True, True])
+    return Rival(run, lambda results: [results[1].permute(2, 3, 1, 0).numpy(), results[2].numpy()])
 
 
 def channel_sum(a: Any, memory: Memory) -> Any:
@@ -295,35 +275,6 @@ def pad(a: Any, memory: Memory) -> Any:
 def resize_bilinear(a: Any, memory: Memory) -> Any:
     images = memory.images(a.images)
     return lambda: F.interpolate(images.float(), a.size, mode="bilinear").mul_(a.scale).add_(a.shift)
-
-
-# --- optimisers: PyTorch's, with the kernel's state put into them; it steps copies
-
-
-def _parameters(a: Any) -> list[Tensor]:
-    params = [torch.from_numpy(array).clone().requires_grad_() for array in a.params]
-    for param, grad in zip(params, a.grads, strict=True):
-        param.grad = torch.from_numpy(grad)
-    return params
-
-
-def sgd_step(a: Any, memory: Memory) -> Any:
-    params = _parameters(a)
-    optimizer = torch.optim.SGD(params, a.lr, a.momentum, weight_decay=a.weight_decay, nesterov=a.nesterov)
-    velocities = [torch.from_numpy(array).clone() for array in a.velocities]
-    for param, velocity in zip(params, velocities, strict=True):
-        optimizer.state[param]["momentum_buffer"] = velocity
-    return Rival(optimizer.step, lambda _: [t.detach().numpy() for t in (*params, *velocities)])
-
-
-def adam_step(a: Any, memory: Memory) -> Any:
-    params = _parameters(a)
-    kind = torch.optim.AdamW if a.decoupled else torch.optim.Adam
-    optimizer = kind(params, a.lr, a.betas, a.eps, a.weight_decay)
-    means, squares = ([torch.from_numpy(array).clone() for array in group] for group in (a.means, a.squares))
-    for param, mean, square in zip(params, means, squares, strict=True):
-        optimizer.state[param].update(step=torch.tensor(a.step - 1.0), exp_avg=mean, exp_avg_sq=square)
-    return Rival(optimizer.step, lambda _: [t.detach().numpy() for t in (*params, *means, *squares)])
 
 
 RIVALS: dict[str, Callable[[Any, Memory], Any]] = {

@@ -8,8 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import Spec, describe, specs
+from benchmarks.cases import Case, Spec, describe, specs
+from benchmarks.limits import Limits
 from benchmarks.measure import EXTRAPOLATED, TORCH_LAYOUTS, Measurement
+from benchmarks.work import FLOP
 
 NO_TORCH = "PyTorch is not installed, so nothing is compared with it: pip install -e '.[torch]'"
 
@@ -20,47 +22,72 @@ def console() -> Console:
     return screen if screen.is_terminal else Console(width=180)
 
 
-def ratio(measured: Measurement, backend: str) -> float | None:
-    """Time of the backend over that of PyTorch's faster layout. None without PyTorch, or if a result was wrong."""
-    rivals = [measured.seconds[name] for name in TORCH_LAYOUTS if name in measured.seconds]
-    return measured.seconds[backend] / min(rivals) if rivals else None
+def faster_layout(measured: Measurement) -> float | None:
+    """Seconds of PyTorch in whichever layout is faster. None without PyTorch, or if a result was wrong."""
+    return min((measured.seconds[name] for name in TORCH_LAYOUTS if name in measured.seconds), default=None)
 
 
-def rate(measured: Measurement, backend: str) -> tuple[float, str] | None:
+def ratio(measured: Measurement, name: str) -> float | None:
+    """Time of a competitor over that of PyTorch's faster layout. None where there is nothing to compare."""
+    rival = faster_layout(measured)
+    return rival and measured.seconds[name] / rival
+
+
+def rate(measured: Measurement, name: str) -> tuple[float, str] | None:
     """Work by time: GFLOP/s where there is a weight to multiply with, otherwise GB/s of arguments and results."""
     if measured.faults:
         return None
-    seconds = measured.seconds[backend]
+    seconds = measured.seconds[name]
     if measured.multiply_adds:
-        return 2 * measured.multiply_adds / seconds / 1e9, "GFLOP/s"
+        return FLOP * measured.multiply_adds / seconds / 1e9, "GFLOP/s"
     return measured.bytes / seconds / 1e9, "GB/s"
 
 
-def table(measurements: Sequence[Measurement], backends: Sequence[str], images: int) -> Table:
-    """A row for each case. Ratio and rate are those of the last backend."""
+def share(measured: Measurement, name: str, limits: Limits) -> float | None:
+    """The shortest time in which this machine could do the work, over the competitor's."""
+    if measured.faults:
+        return None
+    return limits.seconds(measured.multiply_adds, measured.bytes) / measured.seconds[name]
+
+
+def table(measurements: Sequence[Measurement], backends: Sequence[str], images: int, limits: Limits) -> Table:
+    """A row for each case, and below it one for each other algorithm. The last columns are the last backend's."""
     subject = backends[-1]
     result = Table(
         title=f"milliseconds, batch {images}",
         caption=f"~: extrapolated from a small crop. Ratio: {subject} / PyTorch's faster layout; below 1 is faster. "
-        f"Rate: {subject}. Per step: calls in a training step of GoogLeNet.",
+        f"Rate: {subject}. Of limit: the shortest time that the roofline allows / {subject}'s time; Winograd may "
+        "exceed 100 %, because the work is what the definition multiplies, and it multiplies less. "
+        "Per step: calls in a training step of GoogLeNet.",
     )
     for heading in ("kernel", "case"):
         result.add_column(heading, overflow="fold")
-    for heading in ("per step", *backends, *TORCH_LAYOUTS, "ratio", "rate"):
+    for heading in ("per step", *backends, *TORCH_LAYOUTS, "ratio", "rate", "of limit"):
         result.add_column(heading, justify="right")
     for measured in measurements:
-        words = describe(measured.case)
+        words = " ".join([describe(measured.case), *(f"({name})" for name in measured.algorithms[:1])])
         if measured.faults:
             words += "".join(f"\n[bold red]WRONG[/]: {fault}" for fault in measured.faults)
         times = (_milliseconds(measured, name) for name in (*backends, *TORCH_LAYOUTS))
-        relative, speed = ratio(measured, subject), rate(measured, subject)
-        approximately = "~" if subject in EXTRAPOLATED else ""
         result.add_row(
-            measured.case.kernel, words, str(measured.per_step or "-"), *times,
-            "-" if relative is None else f"{approximately}{relative:.2f}",
-            "-" if speed is None else f"{approximately}{speed[0]:.1f} {speed[1]}",
+            measured.case.kernel, words, str(measured.per_step or "-"), *times, *_compared(measured, subject, limits)
         )
+        for name in (f"cpu: {algorithm}" for algorithm in measured.algorithms[1:]):
+            others = [_milliseconds(measured, name) if column == "cpu" else "" for column in backends]
+            blank = [""] * len(TORCH_LAYOUTS)
+            result.add_row("", f"  {name}", "", *others, *blank, *_compared(measured, name, limits))
     return result
+
+
+def _compared(measured: Measurement, name: str, limits: Limits) -> list[str]:
+    """Ratio, rate and share of the limit."""
+    relative, speed, reached = ratio(measured, name), rate(measured, name), share(measured, name, limits)
+    approximately = "~" if name in EXTRAPOLATED else ""
+    return [
+        "-" if relative is None else f"{approximately}{relative:.2f}",
+        "-" if speed is None else f"{approximately}{speed[0]:.1f} {speed[1]}",
+        "-" if reached is None else f"{approximately}{reached:.0%}",
+    ]
 
 
 def _milliseconds(measured: Measurement, name: str) -> str:
@@ -69,19 +96,25 @@ def _milliseconds(measured: Measurement, name: str) -> str:
     return f"{'~' if name in EXTRAPOLATED else ''}{measured.seconds[name] * 1e3:,.3f}"
 
 
-def as_json(measured: Measurement, subject: str) -> dict[str, Any]:
-    """One measurement in JSON's types, ratio and rate for the backend `subject`."""
+def as_json(measured: Measurement, subject: str, limits: Limits) -> dict[str, Any]:
+    """One measurement in JSON's types; ratio, rate and share of the limit for the backend `subject`."""
     speed = rate(measured, subject)
     return {
-        "kernel": measured.case.kernel,
-        "arguments": {name: _plain(value) for name, value in measured.case.arguments},
+        **case_as_json(measured.case),
         "per_step": measured.per_step,
         "faults": measured.faults,
+        "algorithms": measured.algorithms,
         "milliseconds": {name: seconds * 1e3 for name, seconds in measured.seconds.items()},
         "extrapolated": sorted(EXTRAPOLATED & measured.seconds.keys()),
         "ratio": ratio(measured, subject),
         "rate": speed and {"value": speed[0], "unit": speed[1]},
+        "share_of_limit": share(measured, subject, limits),
     }
+
+
+def case_as_json(given: Case) -> dict[str, Any]:
+    """A kernel's name and its arguments, arrays by shape and dtype."""
+    return {"kernel": given.kernel, "arguments": {name: _plain(value) for name, value in given.arguments}}
 
 
 def _plain(value: Any) -> Any:

@@ -1,106 +1,191 @@
-"""`python -m benchmarks train-step`: whole training steps of GoogLeNet beside PyTorch's, from the same weights."""
+"""`python -m benchmarks train-step`: whole steps of GoogLeNet, training and inference, beside PyTorch's.
+
+All start from the same weights and must agree before they are timed.
+"""
 
 import argparse
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 import kernels
-from benchmarks import machine, report
-from benchmarks.measure import TORCH_LAYOUTS
+from benchmarks import competitors, limits, machine, options as shared, peak_memory, pictures, report, scaling, work
+from benchmarks.competitors import Competitor
+from benchmarks.googlenet_cases import cases
+from benchmarks.limits import Limits
+from benchmarks.measure import error
+from benchmarks.peak_memory import PeakMemory
+from benchmarks.scaling import Scaling
 from benchmarks.timing import medians
-from googlenet import GoogLeNet
-from kernels.layout import Array, nchw
-from minigrad import Tensor, functional as F, optim
-from minigrad.commands.arguments import at_least
+from minigrad import device
+from minigrad.profiler import Profiler
 
-Step = Callable[[], float]
-SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9}
 TOLERANCE = 1e-4
 CHECKED_STEPS = 2
 """The first loss verifies forward; the second, after one update, backward and the optimiser."""
 
+TRAINING, INFERENCE = "training", "inference"
+
+
+class Figures(NamedTuple):
+    """All that was measured. seconds and shares: by kind of step, then by competitor or by operation.
+
+    multiply_adds: of a training step, as the definition counts them.
+    """
+
+    seconds: dict[str, dict[str, float]]
+    shares: dict[str, dict[str, float]]
+    multiply_adds: int
+    limits: Limits
+    memory: dict[str, PeakMemory]
+    scaling: Scaling | None
+
+    def rate(self, own: str) -> float:
+        """minigrad's FLOP/s in training."""
+        return work.FLOP * self.multiply_adds / self.seconds[TRAINING][own]
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options to argparse."""
-    parser.add_argument("--batch-size", type=at_least(1), default=128, metavar="N", help="images, default 128")
-    parser.add_argument("--image-size", type=at_least(1), default=96, metavar="N", help="pixels, default 96")
-    parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="steps of each, default 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    shared.add_timing(parser)
+    parser.add_argument("--scaling", action="store_true", help="time steps on one thread too, beside a matrix product")
 
 
-def own_step(model: GoogLeNet, images: Array, labels: Array) -> Step:
-    """A training step of minigrad on images (N, H, W, C); calling it returns the loss."""
-    optimizer = optim.SGD(model.parameters(), **SGD)
-    batch = Tensor(nchw(images))
+def verify(built: Mapping[str, Competitor], own: str) -> list[str]:
+    """What disagrees with minigrad: the outputs of inference, or the losses of the first training steps."""
+    faults = []
+    for competitor in built.values():
+        competitor.set_training(False)
+    outputs = {name: competitor.infer() for name, competitor in built.items()}
+    for name, output in outputs.items():
+        found = error([output], [outputs[own]])
+        if found > TOLERANCE:
+            faults.append(f"{name}: the outputs differ from minigrad's by {found:.1e} of the largest")
+    for competitor in built.values():
+        competitor.set_training(True)
+    losses = {name: [competitor.train() for _ in range(CHECKED_STEPS)] for name, competitor in built.items()}
+    for name, given in losses.items():
+        if not np.allclose(losses[own], given, rtol=TOLERANCE, atol=0):
+            faults.append(f"{name}: the losses of the first steps are {given}, minigrad's are {losses[own]}")
+    return faults
 
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(batch), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
 
-    return step
+def timed(built: Mapping[str, Competitor], repeats: int) -> dict[str, dict[str, float]]:
+    """Seconds of each competitor's steps of training and of inference, the competitors taking turns."""
+    seconds = {}
+    for kind in (TRAINING, INFERENCE):
+        for competitor in built.values():
+            competitor.set_training(kind == TRAINING)
+        runs = {name: c.train if kind == TRAINING else c.infer for name, c in built.items()}
+        seconds[kind] = medians(runs, repeats, before=lambda: None)
+    return seconds
 
 
-def torch_step(model: GoogLeNet, images: Array, labels: Array, channels_last: bool) -> Step:
-    """The same step in PyTorch, from the same weights."""
-    import torch
-
-    from benchmarks.torch_googlenet import TorchGoogLeNet, tensors
-
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    twin: Any = TorchGoogLeNet(dropout=0.0)  # torch's type of `to` does not know memory_format
-    twin.load_state_dict(tensors(model.state_dict()))
-    twin = twin.to(memory_format=memory_format)
-    optimizer = torch.optim.SGD(twin.parameters(), **SGD)
-    batch = torch.from_numpy(nchw(images)).contiguous(memory_format=memory_format)
-    target = torch.from_numpy(labels)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(twin(batch), target)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+def profiled(own: Any, repeats: int) -> dict[str, dict[str, float]]:
+    """The share of each operation in minigrad's time, by kind of step. It disturbs, so it comes after the timing."""
+    shares = {}
+    for kind in (TRAINING, INFERENCE):
+        profiler = Profiler()
+        own.set_training(kind == TRAINING)
+        own.part = profiler.part
+        with profiler.watch():
+            for _ in range(repeats):
+                own.train() if kind == TRAINING else own.infer()
+        shares[kind] = {row.name: row.share for row in profiler.rows()}
+    return shares
 
 
 def main(options: argparse.Namespace) -> int:
-    """Verify, time, print. Returns the exit status: 1 if the losses disagree."""
-    random = np.random.default_rng(0)
-    size = options.image_size
-    images = random.standard_normal((options.batch_size, size, size, 1), np.float32)
-    labels = random.integers(0, 10, options.batch_size)
-    model = GoogLeNet(image_size=size, dropout=0.0)
-    own = f"minigrad, {kernels.backend.current()}"
-    steps: dict[str, Step] = {}
-    if machine.find_torch() is not None:
-        steps = {name: torch_step(model, images, labels, last) for name, last in TORCH_LAYOUTS.items()}
-    steps[own] = own_step(model, images, labels)
-    screen = report.console()
-    losses = {name: [step() for _ in range(CHECKED_STEPS)] for name, step in steps.items()}
-    wrong = {name for name, given in losses.items() if not np.allclose(losses[own], given, rtol=TOLERANCE, atol=0)}
-    if wrong:
-        screen.print(f"[bold red]WRONG[/]: the losses of the first {CHECKED_STEPS} steps disagree: {losses}")
-        return 1
-    seconds = medians(steps, options.repeats, before=lambda: None)
-    table = Table(title=f"training step of GoogLeNet, batch {options.batch_size}, {size}x{size}")
-    table.add_column("by")
-    for heading in ("milliseconds", f"{own} / this"):
+    """Verify, time, print. Returns the exit status: 1 if the competitors disagree."""
+    device.choose(options.device)
+    kernels.load(kernels.backend.current())
+    screen, own, names = report.console(), competitors.own_name(), competitors.names()
+    images, size = options.batch_size, options.image_size
+    with machine.limited(options.threads) as threads:
+        described = machine.describe(threads)
+        built = competitors.build(names, images, size)
+        faults = verify(built, own)
+        for fault in faults:
+            screen.print(f"[bold red]WRONG[/]: {fault}")
+        if faults:
+            return 1
+        figures = Figures(
+            seconds=timed(built, options.repeats),
+            shares=profiled(built[own], options.repeats),
+            multiply_adds=work.of_a_step(cases(size), images),
+            limits=limits.measure(threads),
+            scaling=scaling.measure(built[own], threads, options.repeats) if options.scaling else None,
+            memory={name: peak_memory.measure(name, images, size, threads) for name in names},
+        )
+    title = f"GoogLeNet, batch {images}, {size}x{size}, {threads} threads"
+    show(screen, figures, own, title)
+    if options.json:
+        settings = {"machine": described, **shared.settings(options)}
+        report.write(options.json, {**settings, **as_json(figures, own)})
+    if options.picture:
+        milliseconds = as_json(figures, own)["milliseconds"]
+        pictures.steps(options.picture, milliseconds, figures.shares, own, title)
+    return 0
+
+
+def show(screen: Console, figures: Figures, own: str, title: str) -> None:
+    """Print the tables and what they mean together."""
+    for kind, seconds in figures.seconds.items():
+        screen.print(_times(seconds, own, f"{kind} step of {title}"))
+    if len(figures.memory) == 1:
+        screen.print(report.NO_TORCH, markup=False)
+    screen.print(_shares(figures, own))
+    rate, peak = figures.rate(own), figures.limits.peak
+    screen.print(
+        f"A training step multiplies and adds {work.FLOP * figures.multiply_adds / 1e9:,.1f} GFLOP, as its definition "
+        f"counts (Winograd does fewer): {rate / 1e9:,.0f} GFLOP/s, {rate / peak:.0%} of the matrix product's.",
+        highlight=False,
+    )
+    screen.print(figures.limits.describe(), highlight=False)
+    screen.print(peak_memory.table(figures.memory, own))
+    if figures.scaling:
+        screen.print(scaling.table(figures.scaling))
+
+
+def _times(seconds: Mapping[str, float], own: str, title: str) -> Table:
+    table = Table("by", title=title, caption="Times as fast: this time / minigrad's; above 1, minigrad is faster.")
+    for heading in ("milliseconds", "minigrad is times as fast"):
         table.add_column(heading, justify="right")
     for name, median in seconds.items():
-        table.add_row(name, f"{median * 1e3:,.1f}", f"{seconds[own] / median:.2f}")
-    screen.print(table)
-    if len(steps) == 1:
-        screen.print(report.NO_TORCH, markup=False)
-    if options.json:
-        settings = {"batch_size": options.batch_size, "image_size": size, "repeats": options.repeats}
-        figures = {name: median * 1e3 for name, median in seconds.items()}
-        report.write(options.json, {"machine": machine.describe(), **settings, "milliseconds": figures})
-    return 0
+        table.add_row(name, f"{median * 1e3:,.1f}", "-" if name == own else f"{median / seconds[own]:.2f}")
+    return table
+
+
+def _shares(figures: Figures, own: str) -> Table:
+    table = Table("operation", title=f"where the time goes: {own}")
+    for kind in figures.shares:
+        table.add_column(kind, justify="right")
+    for operation in figures.shares[TRAINING]:
+        row = (shares.get(operation) for shares in figures.shares.values())
+        table.add_row(operation, *("-" if share is None else f"{share:.1%}" for share in row))
+    return table
+
+
+def as_json(figures: Figures, own: str) -> dict[str, Any]:
+    """The figures in JSON's types; times in milliseconds, memory in bytes."""
+    milliseconds = {
+        kind: {name: median * 1e3 for name, median in seconds.items()} for kind, seconds in figures.seconds.items()
+    }
+    times_as_fast = {
+        kind: {name: median / seconds[own] for name, median in seconds.items() if name != own}
+        for kind, seconds in figures.seconds.items()
+    }
+    return {
+        "milliseconds": milliseconds,
+        "times_as_fast": times_as_fast,
+        "shares": figures.shares,
+        "training_gflop": work.FLOP * figures.multiply_adds / 1e9,
+        "training_gflops": figures.rate(own) / 1e9,
+        "share_of_peak": figures.rate(own) / figures.limits.peak,
+        "limits": figures.limits.as_json(),
+        "peak_memory": {name: memory._asdict() for name, memory in figures.memory.items()},
+        "scaling": figures.scaling and figures.scaling.as_json(),
+    }

@@ -5,6 +5,7 @@ the same names with the same signatures:
 
     naive        loops over indices, to be read first; the oracle of the tests       (NumPy arrays, tiny shapes)
     reference    plain NumPy, the definition of right                                (NumPy arrays)
+    cpu          Numba, fast on all cores                    (NumPy arrays of float32; the reference serves the others)
 
 An operation asks `serving(*arrays)` once, and calls kernels by name on what it gets. Which backend serves NumPy arrays
 is chosen by the environment variable MINIGRAD_BACKEND or by `backend(name)`.
@@ -41,8 +42,9 @@ TABLE: dict[str, tuple[str, ...]] = {
 }
 """Every kernel, by family: kernels/<backend>/<family>.py."""
 
-BACKENDS = ("naive", "reference")
-DEFAULT = "reference"
+BACKENDS = ("naive", "reference", "cpu")
+DEFAULT = "cpu"
+FAST_DTYPES = (np.dtype(np.float32), np.dtype(np.uint8))
 
 
 class Kernels:
@@ -77,12 +79,18 @@ _chosen: ContextVar[str] = ContextVar("minigrad_backend", default=os.environ.get
 def serving(*arrays: Any) -> Kernels:
     """The kernels that serve these arrays (None is passed over): the one dispatch point of the project.
 
-    TypeError if an array is of a kind that no backend serves.
+    `cpu` leaves what is neither float32 nor uint8 pixels to the reference. TypeError if an array is of a kind that no
+    backend serves.
     """
+    name = _chosen.get()
     for array in arrays:
-        if array is not None and not isinstance(array, np.ndarray):
+        if array is None:
+            continue
+        if not isinstance(array, np.ndarray):
             raise TypeError(f"no kernels serve arrays of type {type(array).__name__}; expected numpy.ndarray")
-    return load(_chosen.get())
+        if name == "cpu" and array.dtype not in FAST_DTYPES:
+            name = "reference"
+    return load(name)
 
 
 class backend:  # noqa: N801  (reads as a function: `with backend("naive"): ...`)

@@ -23,5 +23,6 @@ from minigrad import (
 from minigrad.function import Function as Function, is_grad_enabled as is_grad_enabled, no_grad as no_grad
 from minigrad.gradcheck import gradcheck as gradcheck
 from minigrad.observe import Observer as Observer, observe as observe
+from minigrad.profiler import Profiler as Profiler
 from minigrad.random import manual_seed as manual_seed
 from minigrad.tensor import Tensor as Tensor

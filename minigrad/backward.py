@@ -37,25 +37,33 @@ class GradientSums:
     """Gradients on their way to operations and leaves, added up as they arrive.
 
     The first to arrive is borrowed, for it may be an alias (`a + b` hands the same array to both); the second makes
-    a new sum, which is ours; later ones are added in place.
+    a new sum, which is ours; later ones are added in place. A fresh gradient, which nobody else holds, is ours at once.
     """
 
     def __init__(self) -> None:
         self._sums: dict[Function | Tensor, Array] = {}
         self._ours: set[Function | Tensor] = set()
 
-    def add(self, node: "Function | Tensor", gradient: Array) -> None:
+    def ours(self, node: "Function | Tensor | None") -> Array | None:
+        """The sum so far, if there is one and nobody else holds it: whoever has more to add may do so in place."""
+        return self._sums[node] if node is not None and node in self._ours else None
+
+    def add(self, node: "Function | Tensor", gradient: Array, fresh: bool = False) -> None:
         if node not in self._sums:
             self._sums[node] = gradient
-        elif node not in self._ours:
+            if fresh:
+                self._ours.add(node)
+        elif node in self._ours:
+            if gradient is not self._sums[node]:  # otherwise an operation has added its part to our sum itself
+                self._sums[node] += gradient
+        else:
             self._sums[node] = as_array(self._sums[node] + gradient)
             self._ours.add(node)
-        else:
-            self._sums[node] += gradient
 
     def pop(self, node: "Function | Tensor") -> tuple[Array, bool]:
         """The sum, after the node's hooks, and whether nobody else holds it."""
         gradient, ours = self._sums.pop(node), node in self._ours
+        self._ours.discard(node)
         for hook in tuple(node.hooks):
             replacement = hook(gradient)
             if replacement is not None:
@@ -88,16 +96,19 @@ def backward(output: "Tensor", gradient: Array) -> None:
                 "run forward again to have a new graph"
             )
     uses = Counter(node for function in tape for node in function.inputs if not isinstance(node, Function))
+    watched = any(observer.needs_own_gradients for observer in observers())
     with np.errstate(all="ignore"):
         while tape:
             function = tape.pop()
             complete, _ = sums.pop(function)
-            targets, gradients = function.inputs, function.gradients(complete)
+            targets = function.inputs
+            function.into = tuple(None if watched else sums.ours(node) for node in targets)
+            gradients = function.gradients(complete)
             function.inputs = ()  # with the edges go the operations behind, and all that they saved
             for node, part in zip(targets, gradients, strict=True):
                 if node is None or part is None:
                     continue
-                sums.add(node, part)
+                sums.add(node, part, function.fresh)
                 if not isinstance(node, Function):
                     uses[node] -= 1
                     if uses[node] == 0:

@@ -49,7 +49,7 @@ class Function:
 
     forward(*arrays) returns the output array, and calls `self.save(...)` on what backward will need, nothing else.
     backward(grad) returns one gradient per input of forward, None where `self.needs` says that nobody needs it. It
-    may return `grad` itself or a view of it: the engine never changes an array that it was handed.
+    may return `grad` itself or a view of it: the engine changes no array that it was handed, unless `fresh` allows it.
 
     saved: what forward saved. Gone once backward has used it, and then `freed` is true.
     inputs: where the gradients go: for each input the Function that made it, or the leaf tensor, or None.
@@ -57,6 +57,9 @@ class Function:
     kernels: the backend that serves this operation's arrays, forward and backward.
     path: the module in whose forward it ran.
     floats_only: whether integers are refused.
+    fresh: whether what backward returns is always new memory that nobody else holds, so that others may add to it.
+    into: for each input None, or the sum of the gradients that it has received from other operations so far. Backward
+        may add to such an array and return it; to leave it alone and return its own gradient is right as well.
     number: how many operations were recorded before it.
     """
 
@@ -64,12 +67,14 @@ class Function:
     path: str
     number: int
     floats_only: ClassVar[bool] = False
+    fresh: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.saved: tuple[Any, ...] = ()
         self.freed = self._used = False
         self.inputs: tuple[Function | tensor.Tensor | None, ...] = ()
         self.needs: tuple[bool, ...] = ()
+        self.into: tuple[Array | None, ...] = ()
         self.hooks: list[Callable[[Array], Array | None]] = []
 
     def forward(self, *arrays: Any) -> Array:
@@ -100,6 +105,7 @@ class Function:
         if self._used:
             raise RuntimeError(f"{self.name}: this object has been applied already; make a new one for each use")
         self._used = True
+        self.into = (None,) * len(inputs)
         self._check_dtypes(arrays)
         self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
         self.path = path()
@@ -141,7 +147,7 @@ class Function:
                 )
         for observer in observers():
             observer.after_backward(self, gradients)
-        self.saved, self.freed = (), True
+        self.saved, self.into, self.freed = (), (), True
         return gradients
 
     def _check_dtypes(self, arrays: tuple[Any, ...]) -> None:

@@ -7,7 +7,7 @@ does not touch: what it returns is ignored, and arrays must not be changed.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kernels.layout import Array
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Override what you want to see. `function.name` and `function.path` tell the operation and its module."""
+    """Override what you want to see. `function.name` and `function.path` tell the operation and its module.
+
+    needs_own_gradients: whether `after_backward` shall see each operation's own gradients. If no observer insists on
+    that, an operation may add to the sum of what others have sent to its input, and it is this sum that is seen.
+    """
+
+    needs_own_gradients: ClassVar[bool] = True
 
     def before_forward(self, function: "Function", inputs: "tuple[Array | float | None, ...]") -> None:
         """An operation is about to run on these arrays."""

@@ -105,8 +105,28 @@ MUTANTS = [
     ),
     Mutant(
         "a used graph is not marked", "minigrad/function.py",
-        "self.saved, self.freed = (), True", "self.saved = ()",
+        "self.saved, self.into, self.freed = (), (), True", "self.saved, self.into = (), ()",
         f"{BACKWARD}::test_a_part_shared_by_two_losses_raises_on_the_second",
+    ),
+    Mutant(
+        "a sum that an operation has added to is added once more", "minigrad/backward.py",
+        "if gradient is not self._sums[node]:", "if True:",
+        f"{BACKWARD}::test_an_operation_may_add_to_the_sum_itself",
+    ),
+    Mutant(
+        "the cpu's mask lets gradients of blocked outputs pass", "kernels/cpu/blocks.py",
+        "if output[k] <= 0 else source[k]", "if output[k] < 0 else source[k]",
+        "tests/kernels/test_conv.py::test_a_gradient_passes_relu_at_nan[cpu-float32]",
+    ),
+    Mutant(
+        "Winograd reads infinity at the wrong output", "kernels/cpu/winograd_transforms.py",
+        "Fraction(i == m - 1)", "Fraction(i == 0)",
+        "tests/kernels/cpu/test_winograd.py::test_the_matrices_compute_a_correlation",
+    ),
+    Mutant(
+        "the micro-kernel stays at the first piece of a row", "kernels/cpu/microkernel.py",
+        "pieces = [emit.offset(row, offset) for row in a_rows]", "pieces = a_rows",
+        "tests/kernels/cpu/test_gemm.py::test_rows_times_panels",
     ),
     Mutant(
         "broadcast gradients are not summed", "minigrad/ops/arithmetic.py",

@@ -13,6 +13,9 @@ the weight, and the weight times the pixel. So the three kernels walk the same l
 
 A pixel lies in several windows and a weight meets every pixel, hence `+=`: their gradients add up.
 
+Where the forward kernel applied ReLU, the gradient does not pass at outputs of 0. So the two gradients are given
+`output` too (None without ReLU).
+
 All arrays are NHWC, weights (kh, kw, C/groups, O). With `groups`, the channels are dealt into equal shares, and each
 filter sees only its group's share.
 """
@@ -43,42 +46,57 @@ def conv2d(
     return y
 
 
+def passed(grad: Array, output: Array | None, place: tuple[int, ...]) -> float:
+    """The gradient at one place of the output, 0 where ReLU blocked it. It passes at NaN, as in PyTorch."""
+    blocked = output is not None and output[place] <= 0
+    return 0.0 if blocked else grad[place]
+
+
 def conv2d_input_grad(
-    grad: Array, weight: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    grad: Array, output: Array | None, weight: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int, into: Array | None,
 ) -> Array:
-    """Gradient of the input: (N, OH, OW, O) and (kh, kw, C/groups, O) -> (N, H, W, C); `size` is (H, W)."""
+    """Gradient of the input: (N, OH, OW, O) and (kh, kw, C/groups, O) -> (N, H, W, C); `size` is (H, W).
+
+    Added to the array `into`, if there is one, which is then the result.
+    """
     h, w = size
     kh, kw, share, filters = weight.shape
-    x_grad = np.zeros((len(grad), h, w, share * groups), grad.dtype)
+    x_grad = np.zeros((len(grad), h, w, share * groups), grad.dtype) if into is None else into
     for image, oh, ow, o in np.ndindex(grad.shape):
         first = o // (filters // groups) * share
+        g = passed(grad, output, (image, oh, ow, o))
         for i, j, c in np.ndindex(kh, kw, share):
             row = oh * stride[0] - padding[0][0] + i * dilation[0]
             col = ow * stride[1] - padding[1][0] + j * dilation[1]
             if 0 <= row < h and 0 <= col < w:
-                x_grad[image, row, col, first + c] += grad[image, oh, ow, o] * weight[i, j, c, o]
+                x_grad[image, row, col, first + c] += g * weight[i, j, c, o]
     return x_grad
 
 
 def conv2d_weight_grad(
-    grad: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
-    """Gradient of the weight: (N, OH, OW, O) and (N, H, W, C) -> (kh, kw, C/groups, O)."""
+    grad: Array, output: Array | None, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int,
+) -> tuple[Array, Array]:
+    """Gradients of weight and bias: (N, OH, OW, O) and (N, H, W, C) -> (kh, kw, C/groups, O) and (O,)."""
     _, h, w, channels = x.shape
     (kh, kw), share, filters = kernel, channels // groups, grad.shape[3]
     weight_grad = np.zeros((kh, kw, share, filters), grad.dtype)
+    bias_grad = np.zeros(filters, grad.dtype)
     for image, oh, ow, o in np.ndindex(grad.shape):
         first = o // (filters // groups) * share
+        g = passed(grad, output, (image, oh, ow, o))
+        bias_grad[o] += g
         for i, j, c in np.ndindex(kh, kw, share):
             row = oh * stride[0] - padding[0][0] + i * dilation[0]
             col = ow * stride[1] - padding[1][0] + j * dilation[1]
             if 0 <= row < h and 0 <= col < w:
-                weight_grad[i, j, c, o] += grad[image, oh, ow, o] * x[image, row, col, first + c]
-    return weight_grad
+                weight_grad[i, j, c, o] += g * x[image, row, col, first + c]
+    return weight_grad, bias_grad
 
 
 def channel_sum(grad: Array) -> Array:
-    """Gradient of a bias, which is added at every place of its channel: (..., C) -> (C,)."""
+    """Gradient of any other bias, which is added at every place of its channel: (..., C) -> (C,)."""
     total = np.zeros(grad.shape[-1], grad.dtype)
     for index in np.ndindex(grad.shape):
         total[index[-1]] += grad[index]

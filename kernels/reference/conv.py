@@ -19,6 +19,7 @@ import numpy as np
 
 from kernels.geometry import Padding, Pair, output_size, valid_outputs
 from kernels.layout import Array
+from kernels.reference.activation import relu_backward
 
 CHUNK_BYTES = 2 << 20  # columns of one chunk: about a core's L2 cache
 
@@ -87,41 +88,53 @@ def conv2d(
     return y
 
 
+def passed(grad: Array, output: Array | None) -> Array:
+    """The gradient without what ReLU blocked: `output` is the convolution's result, None if it had no ReLU."""
+    return grad if output is None else relu_backward(grad, output)
+
+
 def conv2d_input_grad(
-    grad: Array, weight: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    grad: Array, output: Array | None, weight: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int, into: Array | None,
 ) -> Array:
-    """Gradient of the input: (N, OH, OW, O) and (kh, kw, C/groups, O) -> (N, H, W, C); `size` is (H, W)."""
+    """Gradient of the input: (N, OH, OW, O) and (kh, kw, C/groups, O) -> (N, H, W, C); `size` is (H, W).
+
+    Added to the array `into`, if there is one, which is then the result.
+    """
     n, oh, ow, o = grad.shape
     kh, kw, share, _ = weight.shape
-    x_grad = np.empty((n, *size, share * groups), grad.dtype)
+    x_grad = np.zeros((n, *size, share * groups), grad.dtype) if into is None else into
+    grad = passed(grad, output)
     for c_in, c_out in zip(group_slices(share * groups, groups), group_slices(o, groups), strict=True):
         matrix = weight[..., c_out].reshape(kh * kw * share, o // groups)  # (kh*kw*C/g, O/g)
         for images in chunks(n, oh * ow * kh * kw * share * grad.itemsize):
             rows = grad[images, :, :, c_out].reshape(-1, o // groups)  # (N*OH*OW, O/g)
             columns = (rows @ matrix.T).reshape(-1, oh, ow, kh, kw, share)  # what each window's taps are owed
-            x_grad[images, :, :, c_in] = col2im(columns, size, stride, padding, dilation)
+            x_grad[images, :, :, c_in] += col2im(columns, size, stride, padding, dilation)
     return x_grad
 
 
 def conv2d_weight_grad(
-    grad: Array, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
-    """Gradient of the weight: (N, OH, OW, O) and (N, H, W, C) -> (kh, kw, C/groups, O)."""
+    grad: Array, output: Array | None, x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int,
+) -> tuple[Array, Array]:
+    """Gradients of weight and bias: (N, OH, OW, O) and (N, H, W, C) -> (kh, kw, C/groups, O) and (O,)."""
     n, oh, ow, o = grad.shape
     (kh, kw), c = kernel, x.shape[3]
     share = c // groups
     weight_grad = np.zeros((kh, kw, share, o), grad.dtype)
+    grad = passed(grad, output)
     for c_in, c_out in zip(group_slices(c, groups), group_slices(o, groups), strict=True):
         for images in chunks(n, oh * ow * kh * kw * share * grad.itemsize):
             columns = im2col(x[images, :, :, c_in], kernel, stride, padding, dilation)
             rows = columns.reshape(-1, kh * kw * share)  # (N*OH*OW, kh*kw*C/g)
             grad_rows = grad[images, :, :, c_out].reshape(-1, o // groups)  # (N*OH*OW, O/g)
             weight_grad[..., c_out] += (rows.T @ grad_rows).reshape(kh, kw, share, o // groups)
-    return weight_grad
+    return weight_grad, channel_sum(grad)
 
 
 def channel_sum(grad: Array) -> Array:
-    """Gradient of a bias: each channel's gradients summed over everything else, (..., C) -> (C,).
+    """Gradient of any other bias: each channel's gradients summed over everything else, (..., C) -> (C,).
 
     Added up in float64: NumPy adds rows one after the other, and a float32 total of a million rows is off by percents.
     """

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from kernels import threads
+
 
 def program(command: str) -> str:
     """How the user called: the script's name and the command."""
@@ -26,6 +28,14 @@ def at_least(minimum: int, below: float = math.inf) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def thread_count(text: str) -> int:
+    """An option that is a number of threads, at most as many as there are cores."""
+    value, most = at_least(1)(text), threads.available()
+    if value > most:
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected at most {most}, the cores of this machine")
+    return value
 
 
 def rate(text: str) -> float:

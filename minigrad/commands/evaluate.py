@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from kernels import threads
 from minigrad.commands import Builder
-from minigrad.commands.arguments import at_least, program
+from minigrad.commands.arguments import at_least, program, thread_count
 from minigrad.data import CLASS_NAMES, DataError, load
 from minigrad.training import Config, evaluate
 from minigrad.training.checkpoint import NAME, CheckpointError, load_model
@@ -23,6 +24,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
+    p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
     options = p.parse_args(arguments)
     console = Console(highlight=False)
     config = Config.load(options.run, builder.__name__)
@@ -30,7 +32,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     load_model(options.run / NAME, model)
     data = load(options.data_dir)
     images, labels = data.test_images[: options.test_limit], data.test_labels[: options.test_limit]
-    result = evaluate(model, images, labels, config, console, log_every=10)
+    with threads.limit(options.threads):
+        result = evaluate(model, images, labels, config, console, log_every=10)
     table = Table("class", "images", "right", "most often taken for")
     for index, (name, row) in enumerate(zip(CLASS_NAMES, result.confusion, strict=True)):
         wrong = row.copy()

@@ -4,15 +4,19 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from kernels import threads
 from minigrad import device, random
 from minigrad.commands import COMMANDS, INTERRUPTED, Builder
-from minigrad.commands.arguments import at_least, rate
+from minigrad.commands.arguments import at_least, rate, thread_count
+from minigrad.commands.profile import profile_table
 from minigrad.data import DataError, load
+from minigrad.profiler import Profiler
 from minigrad.training import Config, Diverged, Stopped, Trainer
 from minigrad.training.checkpoint import NAME, CheckpointError
 from minigrad.training.config import OPTIMIZERS, RATES, ConfigError
@@ -47,7 +51,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--log-every", type=at_least(1), default=10, metavar="N", help="steps between plain lines")
     p.add_argument("--checkpoint-every", type=at_least(0), default=0, metavar="N",
                    help="save after so many steps too, not only after each epoch")
+    p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
+    p.add_argument("--profile", action="store_true", help="print at the end which operations took the time")
     return p
+
+
+@contextmanager
+def _shown(profiler: Profiler | None, console: Console) -> Iterator[None]:
+    """Print what the profiler has seen, however the run ends."""
+    try:
+        yield
+    finally:
+        if profiler is not None and profiler.seconds:
+            console.print(profile_table(profiler, "time of the training steps (tests are left out)"))
 
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
@@ -76,7 +92,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     if not options.resume:
         run.mkdir(parents=True, exist_ok=True)
         config.save(run)
-    trainer = Trainer(model, data, config, run, console, options.log_every, options.checkpoint_every)
+    profiler = Profiler() if options.profile else None
+    trainer = Trainer(model, data, config, run, console, options.log_every, options.checkpoint_every, profiler)
     if options.resume:
         trainer.resume()
     console.print(
@@ -84,12 +101,13 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} test images; run folder {run}"
     )
     try:
-        result = trainer.train()
+        with threads.limit(options.threads), _shown(profiler, console):
+            result = trainer.train()
     except Stopped as stopped:
         again = ["python", sys.argv[0], "--resume", str(run)]
-        for name in ("device", "data_dir", "log_every", "checkpoint_every"):
+        for name in ("device", "data_dir", "log_every", "checkpoint_every", "threads", "profile"):
             if (value := getattr(options, name)) != p.get_default(name):
-                again += ["--" + name.replace("_", "-"), str(value)]
+                again += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
         console.print(f"{stopped}; go on with: {shlex.join(again)}")
         return INTERRUPTED
     if result is None:

@@ -18,6 +18,7 @@ class Conv2d(Function):
     """
 
     floats_only = True
+    fresh = True
 
     def __init__(self, stride: Any, padding: Any, dilation: Any, groups: int, activation: str | None) -> None:
         super().__init__()
@@ -77,15 +78,23 @@ class Conv2d(Function):
         self.size, self.kernel_size = size, kernel
         x, w = nhwc(input), hwio(weight)
         y: Array = self.kernels.conv2d(x, w, bias, *self.window, self.activation)
-        self.save(x if self.needs[1] else None, w if self.needs[0] else None, y if self.activation else None)
+        needs_x = self.needs[1] or self.needs[2]
+        self.save(x if needs_x else None, w if self.needs[0] else None, y if self.activation else None)
         return nchw(y)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         x, w, y = self.saved
         g = nhwc(grad)
-        if self.activation:
-            g = self.kernels.relu_backward(g, y)
-        x_grad = nchw(self.kernels.conv2d_input_grad(g, w, self.size, *self.window)) if self.needs[0] else None
-        w_grad = oihw(self.kernels.conv2d_weight_grad(g, x, self.kernel_size, *self.window)) if self.needs[1] else None
-        bias_grad: np.ndarray | None = self.kernels.channel_sum(g) if self.needs[2] else None
-        return x_grad, w_grad, bias_grad
+        x_grad = w_grad = bias_grad = None
+        if self.needs[0]:
+            sum_so_far = self.into[0]
+            into = None if sum_so_far is None else np.moveaxis(sum_so_far, 1, -1)  # (N, C, H, W) -> (N, H, W, C)
+            if into is not None and into.flags.c_contiguous:
+                self.kernels.conv2d_input_grad(g, y, w, self.size, *self.window, into)
+                x_grad = sum_so_far
+            else:
+                x_grad = nchw(self.kernels.conv2d_input_grad(g, y, w, self.size, *self.window, None))
+        if self.needs[1] or self.needs[2]:
+            w_grad, bias_grad = self.kernels.conv2d_weight_grad(g, y, x, self.kernel_size, *self.window)
+            w_grad = oihw(w_grad)
+        return x_grad, w_grad if self.needs[1] else None, bias_grad if self.needs[2] else None

@@ -10,6 +10,8 @@ from minigrad.ops.arguments import require_axes
 class Linear(Function):
     """Input (..., I) and weight (O, I) -> (..., O)."""
 
+    fresh = True
+
     def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
         require_axes("linear: input", input.shape, "(..., in_features)", input.ndim >= 1)
         require_axes("linear: weight", weight.shape, "(out_features, in_features)", weight.ndim == 2)

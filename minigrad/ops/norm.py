@@ -13,6 +13,7 @@ class BatchNorm(Function):
     """
 
     floats_only = True
+    fresh = True
 
     def __init__(self, statistics: tuple[Array, Array] | None, eps: float, activation: str | None) -> None:
         super().__init__()
@@ -45,6 +46,7 @@ class LocalResponseNorm(Function):
     """Each channel divided by a power of the energy in the channels beside it."""
 
     floats_only = True
+    fresh = True
 
     def __init__(self, size: int, alpha: float, beta: float, k: float) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ class _Pool(Function):
     """What the sliding-window pools share: their arguments and the checks of them."""
 
     floats_only = True
+    fresh = True
     operation: ClassVar[str]
 
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
@@ -91,6 +92,7 @@ class AdaptiveAvgPool2d(Function):
     """The mean of windows that divide the input among `output_size` outputs; None keeps that axis's size."""
 
     floats_only = True
+    fresh = True
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from kernels.layout import Array
 from minigrad import functional as F
 from minigrad.data import CLASS_NAMES, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
+from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
 from minigrad.training import checkpoint, metrics, plots
 from minigrad.training.checkpoint import Position
@@ -37,18 +38,19 @@ class Trainer:
 
     checkpoint_every: save after so many steps too, not only after each epoch; 0 for epochs only.
     log_every: without a terminal, a line of progress each so many steps.
+    profiler: watches the training epochs, but not the tests.
     """
 
     def __init__(
         self, model: Module, data: FashionMNIST, config: Config, run: Path, console: Console, log_every: int = 10,
-        checkpoint_every: int = 0,
+        checkpoint_every: int = 0, profiler: Profiler | None = None,
     ) -> None:
         self.model, self.config, self.run, self.console = model, config, run, console
         self.train_images = data.train_images[: config.train_limit]
         self.train_labels = data.train_labels[: config.train_limit]
         self.test_images = data.test_images[: config.test_limit]
         self.test_labels = data.test_labels[: config.test_limit]
-        self.log_every, self.checkpoint_every = log_every, checkpoint_every
+        self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
         self.optimizer = config.build_optimizer(model)
         self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
@@ -89,12 +91,14 @@ class Trainer:
         order = epoch_order(len(self.train_images), config.seed, at.epoch)
         title = f"epoch {at.epoch + 1}/{config.epochs}"
         self.model.train()
-        with Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
+        loader = batches(
+            self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
+            order=order, start=at.batch,
+        )
+        watching = self.profiler.watch() if self.profiler else nullcontext()
+        with watching, Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
             clock = time.perf_counter()
-            for x, y in batches(
-                self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
-                order=order, start=at.batch,
-            ):
+            for x, y in self._prepared(loader):
                 self.rate = self.optimizer.lr
                 loss, correct = self._step(x, y)
                 now = time.perf_counter()
@@ -114,6 +118,18 @@ class Trainer:
                 if self.checkpoint_every and at.step % self.checkpoint_every == 0:
                     self._save()
 
+    def _part(self, name: str) -> AbstractContextManager[None]:
+        return self.profiler.part(name) if self.profiler else nullcontext()
+
+    def _prepared(self, loader: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+        """The batches; the time that preparing them takes is a part of its own."""
+        while True:
+            with self._part("batches"):
+                batch = next(loader, None)
+            if batch is None:
+                return
+            yield batch
+
     def _step(self, x: Array, y: Array) -> tuple[float, int]:
         """One step of the optimiser: (N, C, S, S) images and (N,) labels -> the mean loss, and how many were right."""
         logits = self.model(Tensor(x))
@@ -123,7 +139,8 @@ class Trainer:
             raise self._diverged(f"the loss is {value}", self.position.step + 1)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        with self._part("optimizer"):
+            self.optimizer.step()
         self.schedule.step()
         return value, int((logits.numpy().argmax(axis=1) == y).sum())
 

@@ -1,10 +1,13 @@
 """What the benchmarks' tests share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from benchmarks import machine
+from benchmarks import googlenet_cases, kernel_times, limits, machine, scaling
+from benchmarks.__main__ import main
+from benchmarks.cases import Case
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +21,30 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads the figures here, so the machine's limits are measured on little work."""
+    monkeypatch.setattr(limits, "MATRIX_SIZES", (64,))
+    monkeypatch.setattr(limits, "COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(scaling, "MATRIX_SIZE", 64)
+
+
+@pytest.fixture(scope="session")
+def small_cases() -> dict[Case, int]:
+    return googlenet_cases.cases(32)
+
+
+@pytest.fixture
+def run(
+    small_cases: dict[Case, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Calls the command with one image and one turn, and gives its exit status and what it printed."""
+    monkeypatch.setattr(kernel_times, "cases", lambda image_size: small_cases)
+
+    def run(*options: str) -> tuple[int, str]:
+        status = main(["kernels", "--batch-size", "1", "--repeats", "1", *options])
+        return status, capsys.readouterr().out
+
+    return run

@@ -9,32 +9,10 @@ import numpy as np
 import pytest
 
 import kernels
-from benchmarks import googlenet_cases, kernel_times
-from benchmarks.__main__ import main
-from benchmarks.cases import BATCH, Case, Spec, case, cropped
-from benchmarks.measure import TOLERANCE, error
+from benchmarks.arguments import filled
+from benchmarks.cases import BATCH, Case, Spec, at_batch, case, cropped
+from benchmarks.measure import TOLERANCE, call, error
 from kernels.geometry import output_size
-
-IMAGE_SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def small_cases() -> dict[Case, int]:
-    return googlenet_cases.cases(IMAGE_SIZE)
-
-
-@pytest.fixture
-def run(
-    small_cases: dict[Case, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Any:
-    """Calls the command with one image and one turn, and gives its exit status and what it printed."""
-    monkeypatch.setattr(kernel_times, "cases", lambda image_size: small_cases)
-
-    def run(*options: str) -> tuple[int, str]:
-        status = main(["kernels", "--batch-size", "1", "--repeats", "1", *options])
-        return status, capsys.readouterr().out
-
-    return run
 
 
 def put_wrong(monkeypatch: pytest.MonkeyPatch, backend: str, kernel: str) -> None:
@@ -67,8 +45,43 @@ def test_the_cases_are_what_a_step_calls(small_cases: dict[Case, int]) -> None:
     assert calls("max_pool2d") == calls("max_pool2d_backward") == 13
     assert calls("cat") == calls("split") == 9
     assert calls("dropout") == 2  # forward and backward are the same call
+    assert calls("relu_backward") == 0  # the convolutions do it
     first = next(iter(small_cases))
-    assert dict(first.arguments)["x"].shape == (BATCH, IMAGE_SIZE, IMAGE_SIZE, 1)
+    assert dict(first.arguments)["x"].shape == (BATCH, 32, 32, 1)
+
+
+def test_gradients_are_added_to_others_where_the_step_does_so(small_cases: dict[Case, int]) -> None:
+    adding = {given: count for given, count in small_cases.items() if dict(given.arguments).get("into") is not None}
+    assert sum(adding.values()) == 9 * 3  # the 1x1 convolutions of a block add to what its pooling has sent
+    for given in adding:
+        a = dict(given.arguments)
+        assert given.kernel == "conv2d_input_grad"
+        assert a["into"].shape == (BATCH, *a["size"], a["weight"].shape[2])
+
+
+def adding_case(small_cases: dict[Case, int]) -> Case:
+    return next(given for given in small_cases if dict(given.arguments).get("into") is not None)
+
+
+def test_verifying_leaves_the_array_that_is_added_to_alone(small_cases: dict[Case, int]) -> None:
+    given = adding_case(small_cases)
+    arguments = filled(at_batch(given, 2))
+    before = arguments["into"].copy()
+    first, second = (call("cpu", given.kernel, arguments) for _ in range(2))
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(arguments["into"], before)
+
+
+def test_pytorch_leaves_the_array_that_is_added_to_alone(small_cases: dict[Case, int]) -> None:
+    pytest.importorskip("torch")
+    from benchmarks import pytorch
+
+    given = adding_case(small_cases)
+    arguments = filled(at_batch(given, 2))
+    before = arguments["into"].copy()
+    for channels_last in (False, True):
+        pytorch.rival(given.kernel, arguments, channels_last).run()
+    assert np.array_equal(arguments["into"], before)
 
 
 def test_noting_the_calls_leaves_the_kernel_table_as_it_was(small_cases: dict[Case, int]) -> None:

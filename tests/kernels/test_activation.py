@@ -29,8 +29,9 @@ def test_relu_and_its_gradient_agree_with_torch(
     np.testing.assert_array_equal(call(k.relu_backward, grad, y), x_grad.numpy())
 
 
-def test_relu_of_nan_and_infinities(backend: str) -> None:
-    x = np.array([np.nan, -np.inf, np.inf, -0.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_of_nan_and_infinities(backend: str, dtype: type) -> None:
+    x = np.array([np.nan, -np.inf, np.inf, -0.0], dtype)
     np.testing.assert_array_equal(kernels.serving(x).relu(x), [np.nan, 0, np.inf, 0])
 
 
@@ -63,9 +64,36 @@ def test_large_numbers_do_not_overflow(backend: str, torch: ModuleType, name: st
         assert_close(row, expected_row)
 
 
+@given(shape=st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 70)), seed=seeds)
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 2, 1, 0)])
+def test_relu_leaves_the_order_in_memory_as_it_is(
+    backend: str, shape: tuple[int, ...], seed: int, axes: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, grad = (normal(rng, shape, np.float32).transpose(axes) for _ in range(2))
+    k = kernels.serving(x)
+    y = k.relu(x)
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+    x_grad = k.relu_backward(grad, y)
+    np.testing.assert_array_equal(x_grad, np.where(x > 0, grad, 0))
+    if backend == "cpu":
+        assert y.transpose(np.argsort(axes)).flags.c_contiguous
+        assert x_grad.transpose(np.argsort(axes)).flags.c_contiguous
+    np.testing.assert_array_equal(k.relu_backward(np.ascontiguousarray(grad), y), x_grad)
+
+
+def test_relu_of_bytes_and_of_single_numbers(backend: str) -> None:
+    pixels = np.array([0, 1, 255], np.uint8)
+    k = kernels.serving(pixels)
+    np.testing.assert_array_equal(k.relu(pixels), pixels)
+    assert k.relu(pixels).dtype == np.uint8
+    assert k.relu(np.array(-1, np.float32)).shape == ()
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_one_nan_spoils_its_line_and_no_other(backend: str, name: str) -> None:
-    x = np.array([[0, np.nan, 1], [np.nan, 0, 1], [0.0, 1, 2]])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_nan_spoils_its_line_and_no_other(backend: str, name: str, dtype: type) -> None:
+    x = np.array([[0, np.nan, 1], [np.nan, 0, 1], [0.0, 1, 2]], dtype)
     y = getattr(kernels.serving(x), name)(x, 1)
     np.testing.assert_array_equal(np.isnan(y), [[True] * 3, [True] * 3, [False] * 3])
 

@@ -74,6 +74,7 @@ def convolutions(draw: st.DrawFn) -> Convolution:
 activations = st.sampled_from([None, "relu"])
 
 SAME = ((1, 1), (1, 1))
+PLAIN = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # stride, padding, dilation, groups
 POINTWISE = Convolution((3, 2), (1, 1), share=3, group_filters=2)
 DEPTHWISE = Convolution((4, 4), (3, 3), padding=SAME, groups=3, group_filters=2)
 STEM = Convolution((9, 9), (7, 7), (2, 2), ((3, 3), (3, 3)), share=2, images=1)
@@ -96,7 +97,15 @@ def test_conv2d_and_its_gradients_agree_with_torch(
     backend: str, torch: ModuleType, dtype: type, conv: Convolution, seed: int, layout: str, with_bias: bool,
     activation: str | None,
 ) -> None:
-    x, weight, bias, grad = conv.arrays(seed, dtype, layout)
+    agrees_with_torch(torch, conv, conv.arrays(seed, dtype, layout), with_bias, activation)
+
+
+def agrees_with_torch(
+    torch: ModuleType, conv: Convolution, arrays: tuple[Array, Array, Array, Array], with_bias: bool,
+    activation: str | None,
+) -> None:
+    """Forward and all gradients; where ReLU was in the convolution, they start from what it let pass."""
+    x, weight, bias, grad = arrays
     k = kernels.serving(x)
 
     torch_x, torch_weight, torch_bias = image(torch, x), leaf(torch, weight.transpose(3, 2, 0, 1)), leaf(torch, bias)
@@ -104,17 +113,46 @@ def test_conv2d_and_its_gradients_agree_with_torch(
         torch_pad(torch, torch_x, conv.padding), torch_weight, torch_bias if with_bias else None, conv.stride, 0,
         conv.dilation, conv.groups,
     )
+    if activation:
+        expected = torch.relu(expected)
     y = call(k.conv2d, x, weight, bias if with_bias else None, *conv.window, activation)
-    assert_close(y, channels_last(torch.relu(expected) if activation else expected))
+    assert_close(y, channels_last(expected))
 
+    output = np.ascontiguousarray(channels_last(expected)) if activation else None
     x_grad, weight_grad, bias_grad = torch.autograd.grad(
         expected, (torch_x, torch_weight, torch_bias), channels_first(torch, grad), allow_unused=True
     )
-    assert_close(call(k.conv2d_input_grad, grad, weight, conv.size, *conv.window), channels_last(x_grad))
-    got = call(k.conv2d_weight_grad, grad, x, conv.kernel, *conv.window)
+    got = call(k.conv2d_input_grad, grad, output, weight, conv.size, *conv.window, None)
+    assert_close(got, channels_last(x_grad))
+    got, got_bias = call(k.conv2d_weight_grad, grad, output, x, conv.kernel, *conv.window)
     assert_close(got, weight_grad.numpy().transpose(2, 3, 1, 0))  # (O, I, kh, kw) -> (kh, kw, I, O)
     if with_bias:
-        assert_close(call(k.channel_sum, grad), bias_grad.numpy())
+        assert_close(got_bias, bias_grad.numpy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(conv=convolutions(), seed=seeds)
+@example(POINTWISE, 0)
+@example(UNSEEN_EDGE, 0)
+def test_an_input_gradient_is_added_to_what_is_there(backend: str, dtype: type, conv: Convolution, seed: int) -> None:
+    x, weight, _, grad = conv.arrays(seed, dtype)
+    k = kernels.serving(x)
+    alone = k.conv2d_input_grad(grad, None, weight, conv.size, *conv.window, None)
+    into = x.copy()
+    result = k.conv2d_input_grad(grad, None, weight, conv.size, *conv.window, into)
+    assert result is into
+    assert_close(into, x + alone)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gradient_passes_relu_at_nan(backend: str, dtype: type) -> None:
+    output = np.array([np.nan, 0, 2, -0.0], dtype).reshape(1, 2, 2, 1)
+    grad, one = np.ones_like(output), np.ones((1, 1, 1, 1), dtype)
+    k = kernels.serving(output)
+    x_grad = k.conv2d_input_grad(grad, output, one, (2, 2), *PLAIN, None)
+    np.testing.assert_array_equal(x_grad.ravel(), [1, 0, 1, 0])
+    weight_grad, bias_grad = k.conv2d_weight_grad(grad, output, grad, (1, 1), *PLAIN)
+    assert (weight_grad.item(), bias_grad.item()) == (2, 2)
 
 
 @thorough
@@ -122,13 +160,17 @@ def test_conv2d_and_its_gradients_agree_with_torch(
 def test_the_reference_agrees_with_the_loops(conv: Convolution, seed: int, layout: str, activation: str | None) -> None:
     x, weight, bias, grad = conv.arrays(seed, np.float64, layout)
     naive, reference = kernels.load("naive"), kernels.load("reference")
+    y = reference.conv2d(x, weight, bias, *conv.window, activation)
+    assert_close(y, naive.conv2d(x, weight, bias, *conv.window, activation))
+    output = y if activation else None
     for name, *args in (
-        ("conv2d", x, weight, bias, *conv.window, activation),
-        ("conv2d_input_grad", grad, weight, conv.size, *conv.window),
-        ("conv2d_weight_grad", grad, x, conv.kernel, *conv.window),
+        ("conv2d_input_grad", grad, output, weight, conv.size, *conv.window, None),
+        ("conv2d_weight_grad", grad, output, x, conv.kernel, *conv.window),
         ("channel_sum", grad),
     ):
-        assert_close(getattr(reference, name)(*args), getattr(naive, name)(*args))
+        results = [getattr(k, name)(*args) for k in (reference, naive)]
+        for got, expected in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
+            assert_close(got, expected)
 
 
 def test_the_reference_does_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +181,8 @@ def test_the_reference_does_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) 
     def results() -> list[Array]:
         return [
             k.conv2d(x, weight, bias, *conv.window, None),
-            k.conv2d_input_grad(grad, weight, conv.size, *conv.window),
-            k.conv2d_weight_grad(grad, x, conv.kernel, *conv.window),
+            k.conv2d_input_grad(grad, None, weight, conv.size, *conv.window, None),
+            *k.conv2d_weight_grad(grad, None, x, conv.kernel, *conv.window),
         ]
 
     whole = results()
@@ -149,9 +191,10 @@ def test_the_reference_does_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) 
         assert_close(part, expected)
 
 
-def test_relu_passes_nan_on(backend: str) -> None:
-    x = np.array([np.nan, -1.0, 2.0]).reshape(1, 1, 3, 1)
-    y = kernels.serving(x).conv2d(x, np.ones((1, 1, 1, 1)), None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1, "relu")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_passes_nan_on(backend: str, dtype: type) -> None:
+    x = np.array([np.nan, -1.0, 2.0], dtype).reshape(1, 1, 3, 1)
+    y = kernels.serving(x).conv2d(x, np.ones((1, 1, 1, 1), dtype), None, *PLAIN, "relu")
     np.testing.assert_array_equal(y.ravel(), [np.nan, 0, 2])
 
 

@@ -38,8 +38,17 @@ def test_every_backend_drops_what_the_loops_drop(
     name: str, dtype: type, shape: tuple[int, ...], p: float, seed: int, number: int, layout: str
 ) -> None:
     x = normal(np.random.default_rng(0), shape, dtype, layout)
+    with kernels.backend(name):
+        y = kernels.serving(x).dropout(x, p, seed, number)
+    np.testing.assert_array_equal(y, kernels.load("naive").dropout(x, p, seed, number))
+
+
+@pytest.mark.parametrize("shape", [(3, 9001), (2, 50, 50, 9), (2, 0, 3), (0, 5)])
+def test_the_cpu_drops_what_the_reference_drops(shape: tuple[int, ...]) -> None:
+    """Images of several parts, with and without a rest, and none."""
+    x = normal(np.random.default_rng(0), shape, np.float32)
     np.testing.assert_array_equal(
-        kernels.load(name).dropout(x, p, seed, number), kernels.load("naive").dropout(x, p, seed, number)
+        kernels.load("cpu").dropout(x, 0.3, 5, 6), kernels.load("reference").dropout(x, 0.3, 5, 6)
     )
 
 
@@ -55,14 +64,14 @@ def test_an_element_is_zero_or_scaled(
 
 def test_the_word_at_the_threshold_is_kept(backend: str) -> None:
     word = random_word(image=0, element=2, seed=5, call=6)
-    x = np.ones((1, 4))
+    x = np.ones((1, 4), np.float32)
     k = kernels.serving(x)
     assert k.dropout(x, word / 2**32, 5, 6)[0, 2] != 0
     assert k.dropout(x, (word + 1) / 2**32, 5, 6)[0, 2] == 0
 
 
 def test_with_probability_one_nothing_is_left(backend: str) -> None:
-    x = np.ones((2, 3, 4))
+    x = np.ones((2, 3, 4), np.float32)
     np.testing.assert_array_equal(kernels.serving(x).dropout(x, 1.0, 0, 0), np.zeros((2, 3, 4)))
 
 
@@ -109,6 +118,6 @@ def test_images_calls_and_seeds_differ(backend: str) -> None:
 @given(seed=seeds)
 def test_dropout_is_its_own_backward(backend: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    ones, grad = np.ones((2, 3, 4)), rng.standard_normal((2, 3, 4))
+    ones, grad = np.ones((2, 3, 4), np.float32), rng.standard_normal((2, 3, 4)).astype(np.float32)
     k = kernels.serving(grad)
     np.testing.assert_array_equal(k.dropout(grad, 0.4, seed, 3), grad * k.dropout(ones, 0.4, seed, 3))

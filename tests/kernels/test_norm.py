@@ -78,9 +78,10 @@ def test_batch_norm_and_its_gradients_agree_with_torch(
         assert_close(got_bias, bias_grad.numpy())
 
 
-def test_batch_norms_relu_passes_nan_on(backend: str) -> None:
-    x = np.array([[np.nan], [-1.0], [2.0]])
-    y = kernels.serving(x).batch_norm(x, np.zeros(1), np.ones(1), None, None, 0.0, "relu")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_norms_relu_passes_nan_on(backend: str, dtype: type) -> None:
+    x = np.array([[np.nan], [-1.0], [2.0]], dtype)
+    y = kernels.serving(x).batch_norm(x, np.zeros(1, dtype), np.ones(1, dtype), None, None, 0.0, "relu")
     np.testing.assert_array_equal(y, [[np.nan], [0], [2]])
 
 
@@ -105,6 +106,55 @@ def test_local_response_norm_and_its_gradient_agree_with_torch(
     (x_grad,) = torch.autograd.grad(expected, torch_x, channels_first(torch, grad))
     got = call(table.local_response_norm_backward, grad, x, size, alpha, beta, k)
     assert_close(got, channels_last(x_grad))
+
+
+@given(
+    rows=st.sampled_from([1, 7, 16, 96, 1000]), channels=st.integers(1, 70), seed=seeds, training=st.booleans(),
+    activation=activations, size=st.integers(1, 8), beta=st.sampled_from([0.75, 0.3]),
+)
+def test_the_cpu_agrees_with_the_reference(
+    rows: int, channels: int, seed: int, training: bool, activation: str | None, size: int, beta: float
+) -> None:
+    """Channels that fill vector registers, with and without a rest, and rows that do and do not join to long ones."""
+    rng = np.random.default_rng(seed)
+    x, grad = rng.standard_normal((2, rows, channels)).astype(np.float32)
+    mean, weight, bias = rng.standard_normal((3, channels)).astype(np.float32)
+    variance = rng.uniform(0.5, 2, channels).astype(np.float32)
+    cpu, reference = kernels.load("cpu"), kernels.load("reference")
+    for name, *args in (
+        ("batch_statistics", x),
+        ("batch_norm", x, mean, variance, weight, bias, EPS, activation),
+        ("batch_norm_backward", grad, x, mean, variance, weight, EPS, training),
+        ("local_response_norm", x, size, 0.5, beta, 2.0),
+        ("local_response_norm_backward", grad, x, size, 0.5, beta, 2.0),
+    ):
+        got, expected = getattr(cpu, name)(*args), getattr(reference, name)(*args)
+        if isinstance(expected, tuple):
+            for part, expected_part in zip(got, expected, strict=True):
+                assert_close(part, expected_part)
+        else:
+            assert_close(got, expected)
+
+
+def test_statistics_far_from_zero_are_exact(backend: str) -> None:
+    """Thirty thousand numbers near 1000: a sum of their squares in float32 says nothing about their variance."""
+    x = np.random.default_rng(0).normal(1000, 1, (1 << 15, 3)).astype(np.float32)
+    if backend == "naive":
+        pytest.skip("too many for loops")
+    mean, variance = kernels.serving(x).batch_statistics(x)
+    np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(variance, x.astype(np.float64).var(axis=0), rtol=1e-4)
+
+
+def test_an_empty_batch_normalises_to_an_empty_batch(backend: str) -> None:
+    x, ones = np.zeros((0, 2, 3), np.float32), np.ones(3, np.float32)
+    k = kernels.serving(x)
+    assert k.batch_norm(x, ones, ones, None, None, EPS, None).shape == x.shape
+    x_grad, weight_grad, bias_grad = k.batch_norm_backward(x, x, ones, ones, None, EPS, False)
+    assert x_grad.shape == x.shape
+    np.testing.assert_array_equal([*weight_grad, *bias_grad], np.zeros(6))
+    assert k.local_response_norm(x, 3, 1.0, 0.75, 1.0).shape == x.shape
+    assert k.local_response_norm_backward(x, x, 3, 1.0, 0.75, 1.0).shape == x.shape
 
 
 @given(shape=batches, seed=seeds, training=st.booleans(), activation=activations, size=st.integers(1, 8))

@@ -4,6 +4,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 import kernels
 from kernels.layout import Array, oihw
@@ -103,8 +104,39 @@ def test_parameters_keep_their_memory(backend: str) -> None:
     np.testing.assert_array_equal(memory, np.full((1, 1, 2, 3), 0.75))
 
 
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 70), st.integers(1, 200)), min_size=1, max_size=4),
+    seed=st.integers(0, 999), weight_decay=st.sampled_from([0.0, 0.1]), momentum=st.sampled_from([0.0, 0.9]),
+    nesterov=st.booleans(), axes=st.permutations(range(3)), gapped=st.booleans(), other_order=st.booleans(),
+)
+def test_the_cpu_agrees_with_the_reference(
+    shapes: list[tuple[int, int, int]], seed: int, weight_decay: float, momentum: float, nesterov: bool,
+    axes: list[int], gapped: bool, other_order: bool,
+) -> None:
+    """Parameters in any order in memory, with gaps or without, and gradients that lie in memory in another order."""
+    rng = np.random.default_rng(seed)
+    ends = []
+    # (a, b, c) -> gaps of one element, or none -> axes in any order
+    drawn = [[rng.uniform(0.1, 1, (*shape, 2)).astype(np.float32) for shape in shapes] for _ in range(5)]
+    for name in ("cpu", "reference"):
+        params, grads, velocities, means, squares = (
+            [(array.copy() if gapped else array[..., :1].copy())[..., 0].transpose(axes) for array in arrays]
+            for arrays in drawn
+        )
+        if other_order:
+            grads = [np.ascontiguousarray(grad) for grad in grads]
+        before = [grad.copy() for grad in grads]
+        k = kernels.load(name)
+        k.sgd_step(params, grads, velocities if momentum else [], 0.1, momentum, weight_decay, nesterov)
+        k.adam_step(params, grads, means, squares, 2, 0.1, (0.9, 0.99), 1e-8, weight_decay, nesterov)
+        np.testing.assert_equal(grads, before)
+        ends.append([*params, *velocities, *means, *squares])
+    for got, expected in zip(*ends, strict=True):
+        assert_close(got, expected)
+
+
 def test_each_parameter_wants_its_gradient(backend: str) -> None:
-    p = np.ones(2)
+    p = np.ones(2, np.float32)
     k = kernels.serving(p)
     with pytest.raises(ValueError, match="zip"):
         k.sgd_step([p, p], [p], [], 0.1, 0.0, 0.0, False)

@@ -148,13 +148,14 @@ def test_max_pool2d_agrees_with_torch(
     assert_close(got, channels_last(x_grad))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @thorough
 @given(pool=poolings(most_dilation=2, ceil_modes=(False,)), seed=seeds)
 def test_max_pool2d_with_uneven_padding_agrees_with_torch(
-    backend: str, torch: ModuleType, pool: Pooling, seed: int
+    backend: str, torch: ModuleType, dtype: type, pool: Pooling, seed: int
 ) -> None:
     """torch has no uneven padding. Laid on before, it would change which windows `ceil_mode` drops: so none here."""
-    x, grad = pool.arrays(seed, np.float64)
+    x, grad = pool.arrays(seed, dtype)
     torch_x = image(torch, x)
     expected = torch.nn.functional.max_pool2d(
         torch_pad(torch, torch_x, pool.padding, -np.inf), pool.kernel, pool.stride, 0, pool.dilation
@@ -169,7 +170,7 @@ def test_max_pool2d_with_uneven_padding_agrees_with_torch(
 
 def pooled(values: list[list[float]], kernel: Pair, padding: Padding, dilation: Pair = (1, 1)) -> tuple[Array, Array]:
     """Maxima and winners of one image of one channel at stride 1, by the selected backend."""
-    x = np.array(values, np.float64)[None, :, :, None]  # (H, W) -> (1, H, W, 1)
+    x = np.array(values, np.float32)[None, :, :, None]  # (H, W) -> (1, H, W, 1)
     y, winner = kernels.serving(x).max_pool2d(x, kernel, (1, 1), padding, dilation, False)
     return y[0, :, :, 0], winner[0, :, :, 0]
 
@@ -191,7 +192,7 @@ def test_padding_never_wins(backend: str) -> None:
     y, winner = pooled([[-np.inf, -np.inf], [-np.inf, -np.inf]], (3, 3), around)
     np.testing.assert_array_equal(y, np.full((2, 2), -np.inf))
     np.testing.assert_array_equal(winner, [[4, 3], [1, 0]])
-    grad = np.array([[1.0, 2], [4, 8]])[None, :, :, None]
+    grad = np.array([[1, 2], [4, 8]], np.float32)[None, :, :, None]
     x_grad = kernels.serving(grad).max_pool2d_backward(
         grad, winner[None, :, :, None], (2, 2), (3, 3), (1, 1), around, (1, 1)
     )
@@ -203,7 +204,7 @@ def test_a_window_that_steps_over_the_image_owes_no_gradient(backend: str) -> No
     padding: Padding = ((0, 0), (1, 1))
     y, winner = pooled([[5.0]], (1, 2), padding, (1, 2))
     assert (y.item(), winner.item()) == (-np.inf, 0)
-    grad = np.ones((1, 1, 1, 1))
+    grad = np.ones((1, 1, 1, 1), np.float32)
     x_grad = kernels.serving(grad).max_pool2d_backward(
         grad, winner[None, :, :, None], (1, 1), (1, 2), (1, 1), padding, (1, 2)
     )
@@ -217,9 +218,10 @@ def test_winners_take_one_byte_up_to_256_taps(backend: str, width: int, dtype: t
     assert winner.item() == width - 1
 
 
-def test_a_large_window_agrees_with_torch(backend: str, torch: ModuleType) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_large_window_agrees_with_torch(backend: str, torch: ModuleType, dtype: type) -> None:
     pool = Pooling((19, 18), (17, 17), (2, 1), ((2, 2), (8, 8)), images=1, channels=1)
-    x, grad = pool.arrays(0, np.float64)
+    x, grad = pool.arrays(0, dtype)
     torch_x = image(torch, x)
     expected = torch.nn.functional.max_pool2d(torch_x, pool.kernel, pool.stride, near(pool.padding))
     k = kernels.serving(x)
@@ -257,12 +259,13 @@ def test_avg_pool2d_agrees_with_torch(
     assert_close(got, channels_last(x_grad))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @thorough
 @given(pool=poolings(ceil_modes=(False,)), seed=seeds, count_include_pad=st.booleans())
 def test_avg_pool2d_with_uneven_padding_agrees_with_torch(
-    backend: str, torch: ModuleType, pool: Pooling, seed: int, count_include_pad: bool
+    backend: str, torch: ModuleType, dtype: type, pool: Pooling, seed: int, count_include_pad: bool
 ) -> None:
-    x, grad = pool.arrays(seed, np.float64)
+    x, grad = pool.arrays(seed, dtype)
     torch_x = image(torch, x)
 
     def sums(tensor: object, padding_counts_as: float) -> object:
@@ -293,6 +296,53 @@ def test_adaptive_avg_pool2d_agrees_with_torch(
     assert_close(call(k.adaptive_avg_pool2d, x, outputs), channels_last(expected))
     (x_grad,) = torch.autograd.grad(expected, torch_x, channels_first(torch, grad))
     assert_close(call(k.adaptive_avg_pool2d_backward, grad, size), channels_last(x_grad))
+
+
+@thorough
+@given(
+    size=pairs(3, 20), channels=st.integers(1, 70), stride=pairs(1, 3), seed=seeds,
+    palette=st.sampled_from(["normal", *PALETTES]),
+)
+@example((20, 9), 70, (2, 2), 0, "NaN")
+def test_the_cpus_maxima_agree_with_the_reference(
+    size: Pair, channels: int, stride: Pair, seed: int, palette: str
+) -> None:
+    """Channels that fill vector registers, with and without a rest, and more rows than one thread's part has."""
+    pool = Pooling(size, (3, 3), stride, ((1, 1), (1, 1)), images=2, channels=channels)
+    x, grad = pool.arrays(seed, np.float32, "contiguous", palette)
+    cpu, reference = kernels.load("cpu"), kernels.load("reference")
+    expected, expected_winner = reference.max_pool2d(x, *pool.window, pool.dilation, False)
+    y, winner = cpu.max_pool2d(x, *pool.window, pool.dilation, False)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(winner, expected_winner)
+    arguments = (grad, winner, size, *pool.window, pool.dilation)
+    assert_close(cpu.max_pool2d_backward(*arguments), reference.max_pool2d_backward(*arguments))
+
+
+@given(size=pairs(3, 20), channels=st.integers(1, 70), outputs=pairs(1, 5), seed=seeds, pad_counts=st.booleans())
+def test_the_cpus_means_agree_with_the_reference(
+    size: Pair, channels: int, outputs: Pair, seed: int, pad_counts: bool
+) -> None:
+    pool = Pooling(size, (3, 3), (2, 1), ((1, 0), (1, 1)), images=2, channels=channels)
+    x, grad = pool.arrays(seed, np.float32)
+    cpu, reference = kernels.load("cpu"), kernels.load("reference")
+    for name, *args in (
+        ("avg_pool2d", x, *pool.window, True, pad_counts, None),
+        ("avg_pool2d_backward", grad, size, *pool.window, pad_counts, None),
+        ("adaptive_avg_pool2d", x, outputs),
+        ("adaptive_avg_pool2d_backward", grad, size),
+    ):
+        assert_close(getattr(cpu, name)(*args), getattr(reference, name)(*args))
+
+
+def test_the_cpu_pools_bytes() -> None:
+    x = np.random.default_rng(0).integers(0, 4, (2, 7, 6, 5), np.uint8)
+    windows = (2, 3), (2, 1), NONE, (1, 1), False
+    y, winner = kernels.load("cpu").max_pool2d(x, *windows)
+    expected, expected_winner = kernels.load("reference").max_pool2d(x.astype(np.float32), *windows)
+    assert y.dtype == np.uint8
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(winner, expected_winner)
 
 
 @thorough

@@ -41,7 +41,7 @@ def test_cat_and_split_agree_with_numpy_and_undo_each_other(backend: str, joinin
 
 def test_cat_of_channels_is_contiguous_where_numpys_is_not(backend: str) -> None:
     """What went wrong before: joined along the channels, NCHW views of NHWC memory change their layout."""
-    arrays = [np.moveaxis(np.ones((2, 3, 4, c)), -1, 1) for c in (2, 5)]
+    arrays = [np.moveaxis(np.ones((2, 3, 4, c), np.float32), -1, 1) for c in (2, 5)]
     assert kernels.serving(*arrays).cat(arrays, 1).flags.c_contiguous
 
 
@@ -82,6 +82,25 @@ def test_pad_is_its_own_backward(
     np.testing.assert_allclose((y * grad).sum(), (x * x_grad).sum(), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("axis", [0, 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_cpu_joins_parts_and_pads_what_takes_several_threads(axis: int, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    shape = [90, 40, 70]
+    arrays = []
+    for length in (31, 70, 0, 1):
+        shape[axis] = length
+        arrays.append(rng.integers(0, 99, shape).astype(dtype))
+    cpu = kernels.load("cpu")
+    joined = cpu.cat(arrays, axis)
+    assert joined.dtype == dtype
+    np.testing.assert_array_equal(joined, np.concatenate(arrays, axis))
+    for piece, array in zip(cpu.split(joined, [31, 70, 0, 1], axis), arrays, strict=True):
+        np.testing.assert_array_equal(piece, array)
+    amounts = [(0, 0), (2, -3), (1, 1)] if axis else [(-1, 2), (3, 0), (0, 0)]
+    np.testing.assert_array_equal(cpu.pad(joined, amounts, 7.0), kernels.load("reference").pad(joined, amounts, 7.0))
+
+
 @given(joining=joinings(), padding=paddings())
 def test_the_reference_agrees_with_the_loops(
     joining: tuple[list[Array], int], padding: tuple[Array, list[tuple[int, int]]]
@@ -98,6 +117,6 @@ def test_the_reference_agrees_with_the_loops(
 
 @pytest.mark.parametrize("amounts", [[(1, 1)], [(1, 1), (0, 0), (0, 0)]])
 def test_pad_wants_amounts_for_every_axis(backend: str, amounts: list[tuple[int, int]]) -> None:
-    x = np.ones((2, 2))
+    x = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match="zip"):
         kernels.serving(x).pad(x, amounts, 0.0)

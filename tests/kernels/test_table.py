@@ -14,7 +14,7 @@ import pytest
 import kernels
 
 ALL = [(family, kernel) for family, names in kernels.TABLE.items() for kernel in names]
-X = np.zeros(1)
+X = np.zeros(1, np.float32)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -93,13 +93,20 @@ def test_the_choice_belongs_to_the_thread() -> None:
 @pytest.mark.parametrize("select", [kernels.load, kernels.backend])
 def test_a_bad_name_is_refused_and_the_good_ones_are_named(select: type) -> None:
     outside = kernels.backend.current()
-    with pytest.raises(ValueError, match=r"'numpy'.*naive, reference"):
+    with pytest.raises(ValueError, match=r"'numpy'.*naive, reference, cpu"):
         select("numpy")
     assert kernels.backend.current() == outside
 
 
 def test_missing_operands_are_passed_over() -> None:
     assert kernels.serving(None, X, None) is kernels.load(kernels.backend.current())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64", "bool"])
+def test_the_cpu_backend_leaves_other_dtypes_to_the_reference(dtype: str) -> None:
+    with kernels.backend("cpu"):
+        assert kernels.serving(X).name == "cpu"
+        assert kernels.serving(X, np.zeros(1, dtype)).name == "reference"
 
 
 @pytest.mark.parametrize("wrong", [[1.0, 2.0], 3.0, "x"])
@@ -121,7 +128,7 @@ def test_the_report_names_who_serves_what(name: str, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("name", kernels.BACKENDS)
 def test_the_environment_chooses(name: str) -> None:
-    run = python("import kernels, numpy; print(kernels.serving(numpy.zeros(1)).name)", MINIGRAD_BACKEND=name)
+    run = python("import kernels, numpy; print(kernels.serving(numpy.zeros(1, 'f')).name)", MINIGRAD_BACKEND=name)
     assert (run.stdout.strip(), run.stderr) == (name, "")
 
 
@@ -135,7 +142,7 @@ def test_the_environments_bad_name_is_refused() -> None:
     run = python("import kernels, numpy; kernels.serving(numpy.zeros(1))", MINIGRAD_BACKEND="numpy")
     assert run.returncode != 0
     assert "ValueError" in run.stderr
-    assert "naive, reference" in run.stderr
+    assert "naive, reference, cpu" in run.stderr
 
 
 def test_kernels_import_nothing_of_minigrad() -> None:

@@ -3,12 +3,15 @@
 import gc
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from minigrad import Tensor
+from kernels.layout import Array
+from minigrad import Tensor, observe
+from minigrad.function import Function
+from minigrad.observe import Observer
 from tests.minigrad.against_torch import agree, normal
 from tests.minigrad.leaves import grad_of, leaf
 
@@ -30,6 +33,63 @@ def test_operands_are_told_apart_by_position(fn: Callable[[Tensor], Tensor], gra
     x = leaf(2, 3)
     fn(x).sum().backward()
     assert grad_of(x) == gradient
+
+
+class Twice(Function):
+    """2a, whose backward adds to the sum of what others have sent to `a`, where there is one."""
+
+    fresh = True
+    added: ClassVar[list[bool]] = []
+
+    def forward(self, a: Array) -> Array:
+        return 2 * a
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (into,) = self.into
+        self.added.append(into is not None)
+        if into is None:
+            return (2 * grad,)
+        into += 2 * grad
+        return (into,)
+
+
+@pytest.mark.parametrize("uses", [2, 3])
+def test_an_operation_may_add_to_the_sum_itself(uses: int) -> None:
+    Twice.added.clear()
+    x = leaf(1, -1)
+    total = x * 0
+    for _ in range(uses):
+        total = total + Twice()(x * 1.0) + Twice()(x)
+    total.sum().backward()
+    assert grad_of(x) == [4 * uses, 4 * uses]
+    assert any(Twice.added)
+
+
+def test_an_operation_does_not_add_where_an_observer_wants_its_own_gradient() -> None:
+    class Watching(Observer):
+        seen: ClassVar[list[Any]] = []
+
+        def after_backward(self, function: Function, gradients: tuple[Array | None, ...]) -> None:
+            if function.name == "Twice" and gradients[0] is not None:
+                self.seen.append(gradients[0].tolist())
+
+    x = leaf(1, -1)
+    y = x * 1.0
+    loss = (Twice()(y) + Twice()(y)).sum()
+    with observe(Watching()):
+        loss.backward()
+    assert Watching.seen == [[2, 2], [2, 2]]
+    assert grad_of(x) == [4, 4]
+
+
+def test_a_borrowed_gradient_is_never_added_to() -> None:
+    """`+` hands one array to both of its inputs; Twice runs first in backward or last."""
+    for order in (lambda a, b: a + b, lambda a, b: b + a):
+        x, z = leaf(1, -1), leaf(0, 0)
+        y = x * 1.0
+        order(y + z, Twice()(y)).sum().backward()
+        assert grad_of(x) == [3, 3]
+        assert grad_of(z) == [1, 1]
 
 
 def test_matrix_times_itself_agrees() -> None:

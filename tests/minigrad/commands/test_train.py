@@ -229,6 +229,8 @@ def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
         (["--seed", str(2**64)], "--seed: given '18446744073709551616', expected an integer of at least 0 and"),
         (["--optimizer", "adagrad"], "argument --optimizer: invalid choice"),
         (["--device", "tpu"], "argument --device: invalid choice"),
+        (["--threads", "0"], "argument --threads: given '0', expected an integer of at least 1"),
+        (["--threads", "1000000"], "argument --threads: given '1000000', expected at most"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--resume", "x", "--epochs", "3"], "not allowed beside it: --epochs"),
         (["--resume", "x", "--out", "y"], "not allowed beside it: --out"),
@@ -268,6 +270,55 @@ def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert message.startswith("error: ")
     assert "train-images-idx3-ubyte.gz" in message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_changes_no_bit_and_leaves_out_the_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """GoogLeNet, because its branches add their gradients up in place."""
+    import googlenet
+
+    options = [*OPTIONS[:2], "--image-size", "32", "--batch-size", "8", "--train-limit", "16", "--test-limit", "8"]
+    assert googlenet.main([*options, "--out", str(tmp_path / "plain")]) == 0
+    assert "Conv2d" not in capsys.readouterr().out
+    assert googlenet.main([*options, "--profile", "--out", str(tmp_path / "profiled")]) == 0
+    assert_same_run(tmp_path / "plain", tmp_path / "profiled")
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines()]
+    calls = {cells[1].strip(): cells[5] for cells in rows if len(cells) > 5}
+    assert int(calls["Conv2d 7x7"]) == int(calls["Linear"]) == int(calls["optimizer"]) == 2  # steps, and no test
+    assert int(calls["Conv2d 3x3"]) == 2 * 10
+    assert int(calls["batches"]) == 3  # the last look finds that there are no more
+
+
+def test_a_profile_is_shown_after_ctrl_c_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = Reporter.show
+
+    def interrupt(self: Reporter, done: int, text: str) -> None:
+        show(self, done, text)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Reporter, "show", interrupt)
+    assert train(tmp_path / "run", "--profile") == 130
+    text = capsys.readouterr().out
+    assert "time of the training steps" in text
+    assert "Conv2d 5x5" in text
+    assert "--profile" in text.partition("go on with:")[2]
+
+
+def test_threads_are_limited_while_it_trains_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numba = pytest.importorskip("numba")
+    before, seen = numba.get_num_threads(), set()
+    show = Reporter.show
+
+    def note(self: Reporter, done: int, text: str) -> None:
+        show(self, done, text)
+        seen.add((self.title.split()[0], numba.get_num_threads()))
+
+    monkeypatch.setattr(Reporter, "show", note)
+    assert train(tmp_path / "run", "--threads", "1") == 0
+    assert run(SmallNet, ["evaluate", str(tmp_path / "run"), "--test-limit", "10", "--threads", "1"]) == 0
+    assert seen == {("epoch", 1), ("test", 1)}
+    assert numba.get_num_threads() == before
 
 
 def test_googlenet_itself_trains_from_its_command_line(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""What this machine can do at most, measured and not read in a data sheet: the roofline's two lines.
+
+No kernel multiplies faster than the best matrix product, nor moves bytes faster than memory gives them out (S.
+Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model", 2009).
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import threadpoolctl  # type: ignore[import-untyped]
+
+from benchmarks.work import FLOP
+
+REPEATS = 5
+MATRIX_SIZES = (1024, 2048, 4096)
+MATRIX_SECONDS = 2.0
+"""A matrix size is left out where it would take longer."""
+COPY_BYTES = 256 << 20
+"""Of the array that is copied: several times what the largest caches hold."""
+
+
+class Limits(NamedTuple):
+    """peak: of float32 matrix products, FLOP/s. bandwidth: of memory, bytes/s read and written. blas: NumPy's."""
+
+    peak: float
+    bandwidth: float
+    blas: str
+
+    def seconds(self, multiply_adds: int, moved: int) -> float:
+        """The shortest time in which so many multiply-adds and bytes can be done: min(peak, intensity * bandwidth)."""
+        return max(FLOP * multiply_adds / self.peak, moved / self.bandwidth)
+
+    def describe(self) -> str:
+        """Both in a line."""
+        return (
+            f"limits of this machine: {self.peak / 1e9:,.0f} GFLOP/s (NumPy's float32 matrix product, {self.blas}), "
+            f"{self.bandwidth / 1e9:,.1f} GB/s (copying {COPY_BYTES >> 20} MiB, read + written)"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """In the units of `describe`."""
+        return {"gflops": self.peak / 1e9, "gb_per_second": self.bandwidth / 1e9, "blas": self.blas}
+
+
+def measure(threads: int) -> Limits:
+    """Both limits for so many threads; NumPy's BLAS must have been limited to them by `kernels.threads.limit`."""
+    return Limits(_peak(), _bandwidth(threads), _blas())
+
+
+def product(size: int) -> Callable[[], Any]:
+    """NumPy's product of two float32 matrices (size, size), ready to run."""
+    a, b = np.random.default_rng(0).standard_normal((2, size, size), np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, b, out=out)
+
+
+def _fastest(run: Callable[[], Any]) -> float:
+    run()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _peak() -> float:
+    best = 0.0
+    for size in MATRIX_SIZES:
+        work = FLOP * size**3
+        if best and work / best > MATRIX_SECONDS:
+            break
+        best = max(best, work / _fastest(product(size)))
+    return best
+
+
+def _bandwidth(threads: int) -> float:
+    """Each thread copies its share: NumPy lets go of the interpreter while it copies."""
+    source, target = np.ones(COPY_BYTES, np.uint8), np.zeros(COPY_BYTES, np.uint8)
+    pairs = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = _fastest(lambda: list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pairs)))
+    return 2 * COPY_BYTES / seconds
+
+
+def _blas() -> str:
+    """The name of the BLAS behind NumPy, and for which kind of processor its kernels are."""
+    for library in threadpoolctl.threadpool_info():
+        if library["user_api"] == "blas":
+            return f"{library['internal_api']} {library.get('architecture', '')}".strip()
+    return "unknown BLAS"

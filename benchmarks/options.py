@@ -1,0 +1,35 @@
+"""Options that the commands share."""
+
+import argparse
+from pathlib import Path
+
+from minigrad.commands.arguments import at_least, thread_count
+
+
+def add_shapes(parser: argparse.ArgumentParser, batch_size: int) -> None:
+    """--batch-size, with this default, and --image-size."""
+    parser.add_argument(
+        "--batch-size", type=at_least(1), default=batch_size, metavar="N", help=f"images, default {batch_size}"
+    )
+    parser.add_argument("--image-size", type=at_least(1), default=96, metavar="N", help="pixels, default 96")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+
+
+def add_timing(parser: argparse.ArgumentParser) -> None:
+    """What both commands that time have."""
+    add_shapes(parser, batch_size=128)
+    parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="turns of each, default 5")
+    parser.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, PyTorch too; default all")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default cpu")
+    add_json(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the figures there")
+
+
+def settings(options: argparse.Namespace) -> dict[str, int]:
+    """What the figures depend on, for the JSON file."""
+    names = ("batch_size", "image_size", "repeats")
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}

@@ -1,0 +1,129 @@
+"""How the kernels of this folder are compiled: Numba's decorators with the project's settings.
+
+`compiled` is for what runs inside a kernel. `parallel` is for a kernel's outermost loop, `prange(workers)`: each worker
+takes one part of the work after the other with `next_part` until none is left. What a part is follows from the shapes
+alone, never from the number of workers, and each part is written by whoever takes it: so results are the same bits for
+any number of threads, and a worker that is held up is helped by the others.
+
+Floating-point rules stay those of IEEE 754, except that a * b + c may be rounded once instead of twice ("contract").
+Machine code is kept on disk in a folder named after the contents of kernels/cpu, because Numba itself does not notice
+when a function that a kernel calls has changed.
+"""
+
+import functools
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import platformdirs
+from llvmlite import ir
+from numba.core import cgutils, event, types
+from numba.extending import intrinsic
+
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+UNUSED_DAYS = 30
+
+
+def _cache_folder() -> Path:
+    """A folder for this version of the kernels' machine code, the user's or else a temporary one; old ones go."""
+    version = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        version.update(source.read_bytes())
+    name = f"cpu-{version.hexdigest()[:16]}"
+    for parent in (platformdirs.user_cache_path("minigrad") / "compiled", Path(tempfile.gettempdir()) / "minigrad"):
+        try:
+            (parent / name).mkdir(parents=True, exist_ok=True)
+            os.utime(parent / name)
+        except OSError:
+            continue
+        if os.access(parent / name, os.W_OK):
+            for other in parent.glob("cpu-*"):
+                if other.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+                    shutil.rmtree(other, ignore_errors=True)
+            return parent / name
+    return Path(tempfile.mkdtemp(prefix="minigrad-"))
+
+
+CACHE_FOLDER = _cache_folder()
+_one_at_a_time = threading.Lock()
+
+
+def _jit(function: Callable[..., Any], **options: Any) -> Any:
+    """Numba's compiler with its disk cache in our folder; the setting is Numba's own, so it is put back."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(CACHE_FOLDER)
+    try:
+        return numba.njit(**OPTIONS, **options)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call."""
+    return _jit(function)
+
+
+def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a kernel that spreads over threads. Its first parameter is how many; callers leave it out.
+
+    One kernel runs at a time, in whatever thread of the program it is called: two would compete for the same cores,
+    and Numba's simplest threading layer ends the process when it is entered twice.
+    """
+    machine_code = _jit(function, parallel={"comprehension": False, "reduction": False, "inplace_binop": False,
+                                            "setitem": False, "numpy": False, "stencil": False, "fusion": False,
+                                            "prange": True})
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        with _one_at_a_time:
+            return machine_code(numba.get_num_threads(), *arguments)
+
+    return call
+
+
+def workers() -> int:
+    """How many threads the next parallel kernel will use."""
+    count: int = numba.get_num_threads()
+    return count
+
+
+@intrinsic
+def next_part(typing_context: Any, counter: Any) -> Any:
+    """counter[0], which goes up by one in the same instant: no two workers get the same number. int64 array (1,)."""
+    signature = types.int64(counter)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=arguments[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return signature, generate
+
+
+class _Announcer(event.Listener):
+    """Says on standard error that kernels are being compiled, once a process: the first use on a machine waits."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def on_start(self, started: Any) -> None:
+        function = started.data["dispatcher"].py_func
+        if not self.said and function.__module__.startswith("kernels.cpu"):
+            self.said = True
+            print(
+                f"minigrad: compiling kernels for this CPU, the first use only (about half a minute); "
+                f"kept in {CACHE_FOLDER}", file=sys.stderr, flush=True,
+            )
+
+    def on_end(self, ended: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcer())
