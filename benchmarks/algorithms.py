@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 from benchmarks.cases import Case
+from kernels.geometry import output_size
 
 
 def possible(given: Case) -> list[str]:
@@ -13,7 +14,9 @@ def possible(given: Case) -> list[str]:
     from kernels.cpu import conv  # here, because it imports Numba, which other backends do not need
 
     kernel = a["kernel"] if "kernel" in a else a["weight"].shape[:2]
-    return conv.possible(kernel, a["stride"], a["padding"], a["dilation"], a["groups"])
+    options = (a["stride"], a["padding"], a["dilation"], a["groups"])
+    places = a["grad"].shape[1:3] if "grad" in a else output_size(a["x"].shape[1:3], kernel, *options[:3])
+    return conv.possible(places, kernel, *options)
 
 
 def insisting(algorithm: str | None) -> AbstractContextManager[None]:

@@ -95,18 +95,19 @@ def place_offsets(blocks: Any, images: int, rows: int, channels: int, offsets: A
             for col in range(blocks.cols):
                 offsets[count] = (begin + col * blocks.col_step) * channels
                 count += 1
-    offsets[count:] = offsets[count - 1]
+    for beyond in range(count, offsets.size):
+        offsets[beyond] = offsets[count - 1]
     return count
 
 
 @compiled
 def copy_passed(target: Any, source: Any, output: Any, masked: bool) -> None:
-    """target = source; 0 where `masked` and output is not above 0 (it passes at NaN). Flat arrays of one length."""
+    """target = source; 0 where `masked` and output is not above 0 (it passes at NaN). Flat; source is no longer."""
     if masked:
-        for k in range(target.size):
+        for k in range(source.size):
             target[k] = np.float32(0) if output[k] <= 0 else source[k]
     else:
-        for k in range(target.size):
+        for k in range(source.size):
             target[k] = source[k]
 
 
@@ -125,16 +126,14 @@ def copy_block(
         for r in range(seen):
             line = copy[(number * blocks.source_rows + r) * run : (number * blocks.source_rows + r + 1) * run]
             source_row = row * blocks.row_step + blocks.first_row + r
-            if source_row < 0 or source_row >= height or inside == 0:
-                line[:] = np.float32(0)
-                continue
+            here = inside if 0 <= source_row < height else 0
             begin = (((image + number) * height + source_row) * width + max(0, blocks.first_col)) * channels
-            end = begin + inside * channels
-            line[: left * channels] = np.float32(0)
-            copy_passed(
-                line[left * channels : (left + inside) * channels], flat[begin:end], flat_output[begin:end], masked
-            )
-            line[(left + inside) * channels :] = np.float32(0)
+            end = begin + here * channels
+            for k in range(left * channels):
+                line[k] = np.float32(0)
+            copy_passed(line[left * channels :], flat[begin:end], flat_output[begin:end], masked)
+            for k in range((left + here) * channels, run):
+                line[k] = np.float32(0)
 
 
 @compiled

@@ -1,7 +1,7 @@
 """Convolution: which algorithm computes it.
 
     matmul      1x1, stride 1, no padding: the image is a matrix, a row a pixel       (matmul.py, weight_grad.py)
-    winograd    3x3 with stride 1, and 5x5: fewer multiplications than the definition has     (winograd.py)
+    winograd    3x3 and 5x5 with stride 1, where it saves half of the multiplications          (winograd.py)
     direct      everything else                                                   (correlate.py, weight_grad.py)
 
 The choice follows from the shapes alone, never from a timing: the same program gives the same bits everywhere.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu import winograd
+from kernels.cpu import winograd, winograd_weight_grad
 from kernels.cpu.correlate import NO_FLOOR, correlate, forward_phase, input_phases
 from kernels.cpu.jit import compiled, next_part, parallel
 from kernels.cpu.matmul import matmul
@@ -44,19 +44,19 @@ def algorithm(name: str) -> Iterator[None]:
         _insisted.reset(token)
 
 
-def possible(kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> list[str]:
-    """The algorithms that can compute such a convolution, the preferred one first."""
+def possible(places: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> list[str]:
+    """The algorithms that can compute a convolution with so many output rows and columns, the preferred one first."""
     names = ["direct"]
     if stride == dilation == (1, 1) and groups == 1:
         if kernel == (1, 1) and padding == ((0, 0), (0, 0)):
             names.insert(0, "matmul")
-        elif winograd.serves(kernel, padding):
-            names.insert(0, "winograd")
+        elif winograd.possible(kernel, padding):
+            names.insert(0 if winograd.pays(kernel, places) else 1, "winograd")
     return names
 
 
-def _chosen(kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> str:
-    names = possible(kernel, stride, padding, dilation, groups)
+def _chosen(places: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> str:
+    names = possible(places, kernel, stride, padding, dilation, groups)
     insisted = _insisted.get()
     return insisted if insisted in names else names[0]
 
@@ -78,7 +78,7 @@ def conv2d(
     places = output_size((h, w), (kh, kw), stride, padding, dilation)
     y = empty((n, *places, o))
     floor = np.float32(0) if activation == "relu" else NO_FLOOR
-    name = _chosen((kh, kw), stride, padding, dilation, groups)
+    name = _chosen(places, (kh, kw), stride, padding, dilation, groups)
     if y.size == 0:
         return y
     if name == "matmul":
@@ -102,11 +102,11 @@ def conv2d_input_grad(
     """
     grad, weight = np.ascontiguousarray(grad), np.ascontiguousarray(weight)
     output = None if output is None else np.ascontiguousarray(output)
-    n, _, _, o = grad.shape
+    n, *places, o = grad.shape
     kh, kw, share, _ = weight.shape
     c = share * groups
     add, x_grad = into is not None, empty((n, *size, c)) if into is None else into
-    name = _chosen((kh, kw), stride, padding, dilation, groups)
+    name = _chosen((places[0], places[1]), (kh, kw), stride, padding, dilation, groups)
     if x_grad.size == 0:
         return x_grad
     if name == "matmul":
@@ -139,14 +139,15 @@ def conv2d_weight_grad(
     _, *places, o = grad.shape
     c = x.shape[3]
     shape = (*kernel, c // groups, o)
-    name = _chosen(kernel, stride, padding, dilation, groups)
+    name = _chosen((places[0], places[1]), kernel, stride, padding, dilation, groups)
     if grad.size == 0:
         return np.zeros(shape, np.float32), np.zeros(o, np.float32)
     if name == "matmul":
         flat_output = None if output is None else output.reshape(-1, o)
         weight_grads, bias_grad = product_weight_grad(grad.reshape(-1, o), flat_output, x.reshape(-1, c))
     elif name == "winograd":
-        weight_grads, bias_grad = winograd.weight_grad(grad, output, x, kernel, (padding[0][0], padding[1][0]))
+        before = padding[0][0], padding[1][0]
+        weight_grads, bias_grad = winograd_weight_grad.weight_grad(grad, output, x, kernel, before)
     else:
         phase = forward_phase((places[0], places[1]), kernel, stride, padding, dilation)
         weight_grads, bias_grad = weight_grad(phase, grad, output, x, groups)

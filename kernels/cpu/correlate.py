@@ -153,7 +153,8 @@ def _correlate_block(
                 pixel = (n * height + first[0] + t * step[0]) * width + first[1] + u * step[1]
                 out_offsets[count] = pixel * out_channels
                 count += 1
-    out_offsets[count:] = out_offsets[count - 1]
+    for beyond in range(count, out_offsets.size):
+        out_offsets[beyond] = out_offsets[count - 1]
     share, out_share = channels // groups, out_channels // groups
     for group in range(groups):
         multiply_rows(

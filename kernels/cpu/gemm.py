@@ -19,7 +19,6 @@ from kernels.cpu.microkernel import (
     columns_times_rows_3,
     rows_times_panel_1,
     rows_times_panel_2,
-    rows_times_panel_3,
 )
 from kernels.cpu.vectors import LANES
 
@@ -31,10 +30,8 @@ BLOCK_DEPTH = 256
 
 tall_1, short_1 = rows_times_panel_1
 tall_2, middle_2, short_2 = rows_times_panel_2
-tall_3, short_3 = rows_times_panel_3
 TALL_1, SHORT_1 = ROWS[1]
 TALL_2, MIDDLE_2, SHORT_2 = ROWS[2]
-TALL_3, SHORT_3 = ROWS[3]
 
 
 @compiled
@@ -51,8 +48,8 @@ def padded(columns: int) -> int:
 
 @compiled
 def panel_width(vectors_left: int) -> int:
-    """Vectors in the next panel: 2, and 3 or 1 where that leaves no other choice."""
-    return vectors_left if vectors_left <= 3 else 2
+    """Vectors in the next panel: 2, and 1 if only one is left."""
+    return min(2, vectors_left)
 
 
 @compiled
@@ -75,43 +72,27 @@ def pack(matrix: Any, row_step: int, column_step: int, depth: int, columns: int,
 
 
 @compiled
-def waste(rows: int, height: int) -> int:
-    """Rows that tiles of this height have too many."""
-    return -rows % height
-
-
-@compiled
 def panel_rows(
     width: int, rows: int, a: int, a_table: int, tap_table: int, taps: int, run: int, panel: int, c: int, c_table: int,
     start: int, add: bool, columns: int, floor: float,
 ) -> None:
-    """`rows_times_panel` over all rows, in tiles of the height of which the last one is used best."""
-    if width == 2:
-        height = TALL_2
-        if waste(rows, MIDDLE_2) < waste(rows, height):
-            height = MIDDLE_2
-        if waste(rows, SHORT_2) < waste(rows, height):
-            height = SHORT_2
-    elif width == 3:
-        height = TALL_3 if waste(rows, TALL_3) <= waste(rows, SHORT_3) else SHORT_3
-    else:
-        height = TALL_1 if waste(rows, TALL_1) <= waste(rows, SHORT_1) else SHORT_1
+    """`rows_times_panel` over all rows, in tiles of the height that wastes least of the last one."""
+    height = TALL_2 if width == 2 else TALL_1
+    for other in (MIDDLE_2, SHORT_2) if width == 2 else (SHORT_1, SHORT_1):
+        if -rows % other < -rows % height:
+            height = other
     for row in range(0, rows, height):
         a_rows, c_rows = a_table + 8 * row, c_table + 8 * row
-        if width == 2 and height == TALL_2:
-            tall_2(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
-        elif width == 2 and height == MIDDLE_2:
-            middle_2(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
-        elif width == 2:
-            short_2(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
-        elif width == 3 and height == TALL_3:
-            tall_3(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
-        elif width == 3:
-            short_3(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
-        elif height == TALL_1:
+        if width == 1 and height == TALL_1:
             tall_1(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
-        else:
+        elif width == 1:
             short_1(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
+        elif height == TALL_2:
+            tall_2(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
+        elif height == MIDDLE_2:
+            middle_2(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
+        else:
+            short_2(a, a_rows, tap_table, taps, run, panel, c, c_rows, start, add, columns, floor)
 
 
 @compiled

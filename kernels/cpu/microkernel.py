@@ -28,12 +28,12 @@ from numba.extending import intrinsic
 
 from kernels.cpu.vectors import INT, LANES, MANY_REGISTERS, VECTOR, Vectors, number
 
-ROWS = {1: (24, 12), 2: (14, 12, 10), 3: (8, 6)} if MANY_REGISTERS else {1: (12, 6), 2: (6, 5, 4), 3: (4, 3)}
-"""Rows of a tile that is so many vectors wide: as many as the registers hold, or fewer, where this wastes less."""
-
-TALL = ROWS[3][0]
+ROWS = {1: (24, 12), 2: (14, 12, 10)} if MANY_REGISTERS else {1: (12, 6), 2: (6, 5, 4)}
+"""Rows of a tile of `rows_times_panel` that is so many vectors wide: as many as the registers hold, or a few fewer."""
+TALL = 8 if MANY_REGISTERS else 4
+"""Rows of a tile of `columns_times_rows`, up to 3 vectors wide."""
 GROUP = 2 * TALL
-"""Rows of a tile of `columns_times_rows`, and how many floats of a row of its `a` lie together."""
+"""How many floats of a row of its `a` lie together."""
 
 Tile = list[list[ir.Value]]  # [row][vector]
 
@@ -176,5 +176,4 @@ def _columns_times_rows(width: int) -> Any:
 
 rows_times_panel_1 = tuple(_rows_times_panel(1, rows) for rows in ROWS[1])
 rows_times_panel_2 = tuple(_rows_times_panel(2, rows) for rows in ROWS[2])
-rows_times_panel_3 = tuple(_rows_times_panel(3, rows) for rows in ROWS[3])
 columns_times_rows_1, columns_times_rows_2, columns_times_rows_3 = (_columns_times_rows(width) for width in (1, 2, 3))

@@ -38,7 +38,7 @@ def test_errors_are_those_of_float32_against_float64(few: list[Case]) -> None:
     for given in few:
         for found in accuracy.accuracies(given):
             assert 1e-9 < found.error < 1e-4
-            assert 1e-9 < found.reference < 1e-5
+            assert 1e-9 < found.yardstick < 1e-5
 
 
 def test_it_passes_and_writes_the_ratios(
@@ -50,7 +50,7 @@ def test_it_passes_and_writes_the_ratios(
     figures = json.loads(path.read_text())["convolutions"]
     assert len(figures) >= 2 * len(few)
     for figure in figures:
-        assert figure["ratio"] == figure["error"] / max(figure["reference_error"], accuracy.ROUNDING)
+        assert figure["ratio"] == figure["error"] / max(figure["yardstick"], accuracy.ROUNDING)
     assert "largest" in capsys.readouterr().out
 
 

@@ -83,8 +83,18 @@ def test_an_unknown_algorithm_is_refused_and_the_known_ones_are_named() -> None:
         pass
 
 
-def test_an_algorithm_is_used_only_where_it_can_be() -> None:
-    assert cpu.possible((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1) == ["winograd", "direct"]
-    assert cpu.possible((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 1) == ["direct"]
-    assert cpu.possible((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1) == ["matmul", "direct"]
-    assert cpu.possible((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 2) == ["direct"]
+@pytest.mark.parametrize(
+    ("places", "kernel", "stride", "groups", "names"),
+    [
+        ((12, 12), (3, 3), 1, 1, ["winograd", "direct"]),
+        ((3, 3), (5, 5), 1, 1, ["direct", "winograd"]),  # possible, but the tiles would reach far over the edge
+        ((12, 12), (3, 3), 2, 1, ["direct"]),
+        ((12, 12), (1, 1), 1, 1, ["matmul", "direct"]),
+        ((12, 12), (1, 1), 1, 2, ["direct"]),
+    ],
+)
+def test_an_algorithm_is_used_only_where_it_can_be(
+    places: tuple[int, int], kernel: tuple[int, int], stride: int, groups: int, names: list[str]
+) -> None:
+    side = kernel[0] // 2
+    assert cpu.possible(places, kernel, (stride, stride), ((side, side), (side, side)), (1, 1), groups) == names

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.winograd import SIZES, plan
+from kernels.cpu.winograd_tiles import SIZES, plan
 from kernels.cpu.winograd_transforms import matrices
 
 
