@@ -5,6 +5,8 @@ that it must find, clear and map the same pages a step later, which costs as muc
 waits in a pool instead. Arrays of less than SMALL bytes are NumPy's own: malloc reuses those well by itself.
 """
 
+import bisect
+import itertools
 import math
 import threading
 from typing import Any
@@ -45,7 +47,8 @@ class Pool:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # take_back may run inside of lend, when the garbage collector strikes there
-        self._waiting: list[Array] = []  # the longest wait first
+        self._returns = itertools.count()
+        self._waiting: list[tuple[int, int, Array]] = []  # size in bytes, number of the return, memory; sorted
         self.bytes_waiting = self.bytes_in_use = self.most_in_use = 0
 
     def lend(self, nbytes: int) -> Array:
@@ -57,25 +60,25 @@ class Pool:
         return np.asarray(_Buffer(self, memory))[:nbytes]
 
     def _fitting(self, nbytes: int) -> Array:
-        fitting = [memory for memory in self._waiting if nbytes <= memory.nbytes <= SLACK * nbytes]
-        if fitting:
-            best = min(fitting, key=lambda memory: memory.nbytes)
-            self._remove(best)
-            return best
+        index = bisect.bisect_left(self._waiting, (nbytes,))
+        if index < len(self._waiting) and self._waiting[index][0] <= SLACK * nbytes:
+            size = self._waiting[index][0]
+            return self._take(bisect.bisect_left(self._waiting, (size + 1,)) - 1)  # the last back may still be cached
         while self._waiting and self.bytes_waiting + self.bytes_in_use + nbytes > self.most_in_use:
-            self._remove(self._waiting[0])
+            self._take(min(range(len(self._waiting)), key=lambda index: self._waiting[index][1]))
         return np.empty(nbytes, np.uint8)
 
-    def _remove(self, memory: Array) -> None:
-        index = next(index for index, waiting in enumerate(self._waiting) if waiting is memory)
-        self.bytes_waiting -= self._waiting.pop(index).nbytes
+    def _take(self, index: int) -> Array:
+        size, _, memory = self._waiting.pop(index)
+        self.bytes_waiting -= size
+        return memory
 
     def take_back(self, memory: Array) -> None:
         """The last view of this memory has died."""
         with self._lock:
             self.bytes_in_use -= memory.nbytes
             self.bytes_waiting += memory.nbytes
-            self._waiting.append(memory)
+            bisect.insort(self._waiting, (memory.nbytes, next(self._returns), memory))
 
 
 pool = Pool()

@@ -1,4 +1,4 @@
-"""Training again gives the same bits in every weight, on any number of threads."""
+"""Training again gives the same bits in every weight, on any number of threads; and the reference's losses."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from kernels import threads
 from kernels.layout import Array
 from minigrad import Tensor, functional as F
 
-STEPS = 3
+STEPS = 50
 
 
 @pytest.fixture
@@ -49,3 +49,21 @@ def test_the_same_bits_on_one_thread_and_on_two(small_batch: tuple[Tensor, Array
         with kernels.backend("cpu"), threads.limit(count):
             results.append(trained("sgd", small_batch))
     assert results[0] == results[1]
+
+
+def test_the_first_ten_losses_are_the_references(small_batch: tuple[Tensor, Array]) -> None:
+    images, labels = small_batch
+    losses = {}
+    for backend in ("cpu", "reference"):
+        minigrad.manual_seed(0)
+        model = GoogLeNet(image_size=32, dropout=0.0)
+        optimizer = minigrad.optim.SGD(model.parameters(), lr=3e-4, momentum=0.9)
+        losses[backend] = []
+        with kernels.backend(backend):
+            for _ in range(10):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(images), labels)
+                loss.backward()
+                optimizer.step()
+                losses[backend].append(loss.item())
+    np.testing.assert_allclose(losses["cpu"], losses["reference"], rtol=1e-4)

@@ -82,7 +82,7 @@ def conv2d(
     if y.size == 0:
         return y
     if name == "matmul":
-        matmul(x.reshape(-1, c), None, weight[0, 0], bias, floor, False, y.reshape(-1, o))
+        matmul(x.reshape(-1, c), None, weight[0, 0], False, bias, floor, False, y.reshape(-1, o))
     elif name == "winograd":
         winograd.convolve(x, None, weight, bias, (padding[0][0], padding[1][0]), floor, False, y)
     else:
@@ -111,8 +111,7 @@ def conv2d_input_grad(
         return x_grad
     if name == "matmul":
         flat_output = None if output is None else output.reshape(-1, o)  # (N, H, W, O) -> (M, O)
-        turned = weight[0, 0].T
-        matmul(grad.reshape(-1, o), flat_output, turned, None, NO_FLOOR, add, x_grad.reshape(-1, c))
+        matmul(grad.reshape(-1, o), flat_output, weight[0, 0], True, None, NO_FLOOR, add, x_grad.reshape(-1, c))
     elif name == "winograd":
         turned = weight[::-1, ::-1].transpose(0, 1, 3, 2)
         winograd.convolve(

@@ -22,9 +22,8 @@ import numpy as np
 from numba import prange
 
 from kernels.cpu.blocks import Blocks, block_bounds, copy_block, deal, place_offsets, scratch
-from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, multiply_rows, pack, vectors_in
+from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, multiply_rows, packed, padded
 from kernels.cpu.jit import compiled, next_part, parallel, workers
-from kernels.cpu.vectors import LANES
 from kernels.geometry import Padding, Pair
 from kernels.layout import Array
 
@@ -85,18 +84,9 @@ def tap_runs(phase: Phase, source_cols: int, channels: int, groups: int) -> tupl
     return np.array(offsets, np.int64), (len(phase.col_taps) if joined else 1) * channels // groups
 
 
-def packed(b: Array, groups: int) -> Array:
-    """Panels of b (groups, K, D): (groups, K * vectors_in(D) * LANES)."""
-    _, depth, columns = b.shape
-    panels = np.empty((groups, depth * vectors_in(columns) * LANES), np.float32)
-    for matrix, target in zip(b.reshape(groups, -1), panels, strict=True):
-        pack(matrix, columns, 1, depth, columns, target)
-    return panels
-
-
 def padded_start(bias: Array | None, groups: int, columns: int) -> Array:
-    """What each column's sum begins with, group by group, zeros behind: (groups, vectors_in(columns) * LANES)."""
-    start = np.zeros((groups, vectors_in(columns) * LANES), np.float32)
+    """What each column's sum begins with, group by group, zeros behind: (groups, padded(columns))."""
+    start = np.zeros((groups, padded(columns)), np.float32)
     if bias is not None:
         start[:, :columns] = bias.reshape(groups, columns)
     return start
@@ -113,7 +103,7 @@ def correlate(
     tap_offsets, run = tap_runs(phase, blocks.source_cols, source.shape[3], groups)
     _correlate(
         blocks, blocks.total, source, source if output is None else output, output is not None, tap_offsets, run,
-        packed(b, groups), padded_start(bias, groups, columns), floor, add, out, phase.first, phase.step,
+        packed(b, False), padded_start(bias, groups, columns), floor, add, out, phase.first, phase.step,
         scratch(workers(), blocks.pixels * source.shape[3]),
         np.empty((workers(), 2, blocks.places + MOST_ROWS), np.int64),
     )

@@ -8,8 +8,9 @@ panel stays in the L1 cache, the block in L2.
 from typing import Any
 
 import numpy as np
+from numba import prange
 
-from kernels.cpu.jit import compiled
+from kernels.cpu.jit import compiled, parallel
 from kernels.cpu.microkernel import (
     GROUP,
     ROWS,
@@ -20,7 +21,10 @@ from kernels.cpu.microkernel import (
     rows_times_panel_1,
     rows_times_panel_2,
 )
+from kernels.cpu.vector_ops import copy_vector
 from kernels.cpu.vectors import LANES
+from kernels.layout import Array
+from kernels.memory import empty
 
 MOST_ROWS = max(max(rows) for rows in ROWS.values())
 BLOCK_ROWS = int(np.lcm.reduce([rows[0] for rows in ROWS.values()]))
@@ -52,23 +56,42 @@ def panel_width(vectors_left: int) -> int:
     return min(2, vectors_left)
 
 
-@compiled
-def pack(matrix: Any, row_step: int, column_step: int, depth: int, columns: int, panels: Any) -> None:
-    """Write matrix[k * row_step + n * column_step], k < depth, n < columns, into panels, zeros behind the last column.
+def packed(b: Array, turned: bool) -> Array:
+    """Panels of b (groups, K, D), or of its matrices turned around, (groups, D, K): (groups, K * padded(D)).
 
-    matrix and panels are flat; panels has depth * vectors_in(columns) * LANES floats.
+    A panel has all K rows of its columns, one behind the other, and zeros behind the last column.
     """
-    vectors = vectors_in(columns)
-    first = 0
-    while first < vectors:
-        width = panel_width(vectors - first) * LANES
-        start = first * LANES
+    groups, depth, columns = (b.shape[0], b.shape[2], b.shape[1]) if turned else b.shape
+    panels = empty((groups, depth * padded(columns)))
+    for matrix, target in zip(b, panels, strict=True):
+        _pack(matrix, turned, depth, columns, target)
+    return panels
+
+
+@parallel
+def _pack(workers: int, matrix: Array, turned: bool, depth: int, columns: int, panels: Array) -> None:
+    for first in prange((vectors_in(columns) + 1) // 2):
+        pack_panel(matrix, turned, depth, columns, 2 * LANES * first, panels)
+
+
+@compiled
+def pack_panel(matrix: Any, turned: bool, depth: int, columns: int, start: int, panels: Any) -> None:
+    """The panel that begins with column `start`."""
+    width = panel_width(vectors_in(columns - start)) * LANES
+    panel = panels[start * depth : (start + width) * depth]
+    if turned:
+        lines = matrix[start : min(start + width, columns)]
         for k in range(depth):
-            target = panels[start * depth + k * width : start * depth + (k + 1) * width]
-            for n in range(width):
-                inside = start + n < columns
-                target[n] = matrix[k * row_step + (start + n) * column_step] if inside else np.float32(0)
-        first += width // LANES
+            row = panel[k * width : (k + 1) * width]
+            for n in range(len(lines)):
+                row[n] = lines[n, k]
+            for n in range(len(lines), width):
+                row[n] = np.float32(0)
+    else:
+        for k in range(depth):
+            for n in range(0, width, LANES):
+                source = matrix.ctypes.data + 4 * (k * columns + start + n)
+                copy_vector(source, source, False, panel.ctypes.data + 4 * (k * width + n), columns - start - n)
 
 
 @compiled

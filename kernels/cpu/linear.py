@@ -16,14 +16,14 @@ from kernels.memory import empty
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """y = x @ weight.T + bias: (M, I) and (O, I) -> (M, O)."""
     y = empty((len(x), len(weight)))
-    matmul(np.ascontiguousarray(x), None, weight.T, bias, NO_FLOOR, False, y)
+    matmul(np.ascontiguousarray(x), None, np.ascontiguousarray(weight), True, bias, NO_FLOOR, False, y)
     return y
 
 
 def linear_input_grad(grad: Array, weight: Array) -> Array:
     """Each input receives, from every output, the gradient times the weight between them: (M, O) -> (M, I)."""
     x_grad = empty((len(grad), weight.shape[1]))
-    matmul(np.ascontiguousarray(grad), None, weight, None, NO_FLOOR, False, x_grad)
+    matmul(np.ascontiguousarray(grad), None, np.ascontiguousarray(weight), False, None, NO_FLOOR, False, x_grad)
     return x_grad
 
 

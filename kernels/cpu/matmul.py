@@ -15,8 +15,8 @@ import numpy as np
 from numba import prange
 
 from kernels.cpu.blocks import bring_near, copy_passed, scratch
-from kernels.cpu.correlate import packed, padded_start
-from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, multiply_rows
+from kernels.cpu.correlate import padded_start
+from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, multiply_rows, packed
 from kernels.cpu.jit import compiled, next_part, parallel, workers
 from kernels.layout import Array
 
@@ -26,9 +26,12 @@ ENOUGH_BLOCKS = 32
 
 
 def matmul(
-    source: Array, output: Array | None, b: Array, bias: Array | None, floor: Any, add: bool, out: Array
+    source: Array, output: Array | None, b: Array, turned: bool, bias: Array | None, floor: Any, add: bool, out: Array
 ) -> None:
-    """Compute out (M, D), or add to it, from source (M, C), 0 where ReLU's `output` is, and b (C, D)."""
+    """Compute out (M, D), or add to it, from source (M, C), 0 where ReLU's `output` is, and b (C, D), or (D, C) turned.
+
+    All arrays are C-contiguous.
+    """
     rows, depth = source.shape
     if out.size == 0:
         return
@@ -36,7 +39,7 @@ def matmul(
     masked = output is not None
     _matmul(
         -(-rows // block_rows), block_rows, source, source if output is None else output, masked,
-        packed(b[None], 1)[0], padded_start(bias, 1, b.shape[1])[0], floor, add, out,
+        packed(b[None], turned)[0], padded_start(bias, 1, out.shape[1])[0], floor, add, out,
         scratch(workers(), block_rows * depth if masked else 1),
     )
 

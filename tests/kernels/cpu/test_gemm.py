@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import example, given, strategies as st
 
-from kernels.cpu.gemm import BLOCK_DEPTH, MOST_ROWS, column_place, columns_product, multiply_rows, pack, padded
+from kernels.cpu.gemm import BLOCK_DEPTH, MOST_ROWS, column_place, columns_product, multiply_rows, packed, padded
 from kernels.cpu.jit import compiled
 from kernels.cpu.microkernel import GROUP
 from kernels.cpu.vectors import LANES
@@ -40,9 +40,10 @@ def test_rows_times_panels(rows: int, columns: int, run: int, taps: int, add: bo
     a, b = rng.standard_normal((rows, 2, taps, run)), rng.standard_normal((taps * run, columns))
     c, start = rng.standard_normal((rows, columns + 3)), rng.standard_normal(columns)
     a, b, c, start = (array.astype(np.float32) for array in (a, b, c, start))
-    panels, padded_start = np.empty(taps * run * padded(columns), np.float32), np.zeros(padded(columns), np.float32)
+    padded_start = np.zeros(padded(columns), np.float32)
     padded_start[:columns] = start
-    pack(b.reshape(-1), columns, 1, taps * run, columns, panels)
+    (panels,) = packed(b[None], turned=False)
+    np.testing.assert_array_equal(packed(np.ascontiguousarray(b.T)[None], turned=True), [panels])
     last = np.minimum(np.arange(rows + MOST_ROWS), rows - 1)
 
     expected = c.copy()
