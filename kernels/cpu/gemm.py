@@ -63,7 +63,7 @@ def packed(b: Array, turned: bool) -> Array:
     """
     groups, depth, columns = (b.shape[0], b.shape[2], b.shape[1]) if turned else b.shape
     panels = empty((groups, depth * padded(columns)))
-    for matrix, target in zip(b, panels, strict=True):
+    for matrix, target in zip(np.ascontiguousarray(b), panels, strict=True):
         _pack(matrix, turned, depth, columns, target)
     return panels
 
