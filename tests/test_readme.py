@@ -1,6 +1,7 @@
 """The README: what it prints is what is printed, and what it names is there."""
 
 import doctest
+import argparse
 import re
 from pathlib import Path
 
@@ -36,7 +37,12 @@ def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
 
 
 def test_every_option_that_the_readme_names_is_there() -> None:
+    from benchmarks import accuracy, kernel_times, train_step
     from minigrad.commands.train import parser
 
-    options = {option for action in parser()._actions for option in action.option_strings}
+    parsers = [parser()]
+    for command in (accuracy, kernel_times, train_step):
+        parsers.append(argparse.ArgumentParser())
+        command.add_options(parsers[-1])
+    options = {option for each in parsers for action in each._actions for option in action.option_strings}
     assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", README)) <= options

@@ -1,7 +1,7 @@
 """Every kernel in Numba: compiled on first use, on all cores, for float32.
 
-Where to begin. jit.py says how kernels are compiled and share the cores. A kernel without multiplications, such as those
-of shape.py or pool.py, is one file. Convolution is several, from the outside in:
+Where to begin. jit.py says how kernels are compiled and share the cores. A kernel without matrix products, such as
+those of shape.py or pool.py, is one file. Convolution is several, from the outside in:
 
     conv.py                 which algorithm, by the shape
     matmul.py               1x1: rows of pixels times a matrix              all of them cut their work into

@@ -6,8 +6,8 @@ without a look at memory in between, and maximum and winner are written once. At
 missing pixels are copies of the last one, which change nothing: so one loop serves all windows. The backward works the
 same way from the other side: an input pixel adds up the gradients of those windows that it has won.
 
-Measured at batch 128 with 3x3 windows on two shared cores, as a share of the 37 GB/s that they copy: forward 34 % at
-48x48x64 and 61 % at 24x24x192 (stride 2), 41 % at 12x12x480 and 55 % at 6x6x512 (stride 1); backward 26, 26, 28, 43 %.
+Measured at batch 128 with 3x3 windows on two shared cores that copied 33 to 61 GB/s in the same hour: forward at 17 to
+25 GB/s and backward at 13 to 24, arguments and results counted once: between a third and a half of the limit.
 """
 
 from typing import Any

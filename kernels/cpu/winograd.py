@@ -14,7 +14,10 @@ weight gradient meets the same transformed tiles with transformed gradients, sum
 What makes it fast: tiles go through in blocks that stay in the L2 cache from the first transform to the last, so the
 transforms cost no memory traffic; bias, ReLU, ReLU's mask and the sum with other gradients happen on the way in or out.
 
-Measured, both cores (AMD EPYC Zen 5, 2026-11-22): MEASURED_WINOGRAD
+Measured, both cores (AMD EPYC Zen 5, 2026-11-22): in a training step of GoogLeNet at batch 128
+the 3x3 convolutions, forward and backward, do 877 GFLOP/s as the definition counts them, 2.2 times NumPy's largest
+matrix product in the same hour, and the 5x5 ones 467, 1.2 times (`python -m benchmarks train-step`). 80 % of the time
+of a block is matrix products, at 190 to 212 GFLOP/s a core.
 """
 
 from typing import Any
