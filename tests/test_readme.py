@@ -1,7 +1,7 @@
 """The README: what it prints is what is printed, and what it names is there."""
 
-import doctest
 import argparse
+import doctest
 import re
 from pathlib import Path
 
