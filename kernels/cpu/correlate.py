@@ -14,7 +14,7 @@ the sum with what others sent to the same input are finished in registers.
 
 Measured, both cores (AMD EPYC Zen 5, 2026-11-22): GoogLeNet's stem, 7x7 with stride 2, runs forward
 at 133 GFLOP/s from cold caches, 33 % of the roofline (`python -m benchmarks kernels --filter conv2d`): with one input
-channel a window row is 7 numbers, and writing the result takes half of the time.
+channel a window row is only 7 numbers long.
 """
 
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ a gradient are its rows copied, a block at a time, with zeros in those places.
 
 Measured, both cores (AMD EPYC Zen 5, 2026-11-22): in a training step of GoogLeNet at batch 128
 all 1x1 convolutions together, forward and backward, do 272 GFLOP/s, 67 % of NumPy's largest matrix product in the same
-hour (`python -m benchmarks train-step`). What they lack is memory bandwidth: three of them read each Inception input.
+hour (`python -m benchmarks train-step`). Three of them read each Inception input, one after the other.
 """
 
 from typing import Any

@@ -16,8 +16,7 @@ transforms cost no memory traffic; bias, ReLU, ReLU's mask and the sum with othe
 
 Measured, both cores (AMD EPYC Zen 5, 2026-11-22): in a training step of GoogLeNet at batch 128
 the 3x3 convolutions, forward and backward, do 877 GFLOP/s as the definition counts them, 2.2 times NumPy's largest
-matrix product in the same hour, and the 5x5 ones 467, 1.2 times (`python -m benchmarks train-step`). 80 % of the time
-of a block is matrix products, at 190 to 212 GFLOP/s a core.
+matrix product in the same hour, and the 5x5 ones 467, 1.2 times (`python -m benchmarks train-step`).
 """
 
 from typing import Any

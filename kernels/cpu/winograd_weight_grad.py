@@ -6,8 +6,8 @@ For each of the n x n places this is a matrix product whose sum runs over the ti
 filters. What makes it fast: the same savings as forward, and blocks of so few tiles that both transforms stay in the L2
 cache until they have met. The sums are cut into sections as in weight_grad.py.
 
-Measured, both cores (AMD EPYC Zen 5, 2026-11-22): part of winograd.py's figures; alone it
-takes about 1.15 times as long as the forward convolution of the same shape.
+Measured, both cores (AMD EPYC Zen 5, 2026-11-22): part of winograd.py's figures, which hold
+forward and backward together.
 """
 
 from typing import Any
