@@ -1,14 +1,18 @@
-"""Reusable buffers: `empty` makes arrays whose memory is kept for the next one of their size when their last view dies.
+"""Reusable buffers: `empty` makes arrays whose memory serves the next ones when their last view dies.
 
 A training step needs the same hundreds of megabytes again and again. Handing them back to the operating system means
-that it must find, clear and map the same pages a step later, which costs as much as computing on them. So a buffer
-waits in a pool instead. Arrays of less than SMALL bytes are NumPy's own: malloc reuses those well by itself.
+that it must find, clear and map the same pages a step later, which costs as much as computing on them. So memory waits
+in a pool instead. It comes from the system in segments. A request is cut from the smallest free piece that holds it,
+and a piece that comes back joins its free neighbours (D. Knuth, "The Art of Computer Programming", volume 1, section
+2.5, best fit and boundary tags). After the first steps of a loop that repeats itself, nothing more is asked of the
+system. Arrays of less than SMALL bytes are NumPy's own: malloc reuses those well by itself.
 """
 
 import bisect
 import itertools
 import math
 import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -18,67 +22,149 @@ from kernels.layout import Array
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 SMALL = 1 << 16
-SLACK = 1.25
-"""A waiting buffer serves a request if it is at most this many times too large."""
+
+
+class _Piece:
+    """Some bytes of a segment, from `start` on, and the pieces before and behind it in the same segment.
+
+    number: the how-manieth return made it free; None while it is in use.
+    """
+
+    __slots__ = ("before", "behind", "number", "segment", "size", "start")
+
+    def __init__(self, segment: Array, start: int, size: int) -> None:
+        self.segment, self.start, self.size = segment, start, size
+        self.before: _Piece | None = None
+        self.behind: _Piece | None = None
+        self.number: int | None = None
+
+    @property
+    def is_whole_segment(self) -> bool:
+        return self.before is None and self.behind is None
+
+    def cut(self, size: int) -> "_Piece":
+        """Keep the first `size` bytes; returns the rest, which stands behind."""
+        rest = _Piece(self.segment, self.start + size, self.size - size)
+        rest.before, rest.behind = self, self.behind
+        if self.behind is not None:
+            self.behind.before = rest
+        self.behind, self.size = rest, size
+        return rest
+
+    def swallow(self) -> None:
+        """Join with the piece behind, which must not be used any more."""
+        assert self.behind is not None
+        self.size, self.behind = self.size + self.behind.size, self.behind.behind
+        if self.behind is not None:
+            self.behind.before = self
 
 
 class _Buffer:
-    """Memory on loan from a pool. All views of an array keep its buffer alive; with the last one it goes back."""
+    """A piece on loan from a pool. All views of an array keep its buffer alive; with the last one the piece goes back.
 
-    def __init__(self, pool: "Pool", memory: Array) -> None:
-        self._pool, self._memory = pool, memory
-        start = memory.__array_interface__["data"][0]
+    It only queues up for that: the garbage collector may run this anywhere, and so in the middle of the pool's work.
+    """
+
+    def __init__(self, returned: "deque[_Piece]", piece: _Piece) -> None:
+        self._returned, self._piece = returned, piece
         self.__array_interface__ = {
-            "data": (start + -start % ALIGNMENT, False), "shape": (memory.size - ALIGNMENT,), "typestr": "|u1",
-            "version": 3,
+            "data": (piece.start, False), "shape": (piece.size,), "typestr": "|u1", "version": 3,
         }
 
     def __del__(self) -> None:
-        self._pool.take_back(self._memory)
+        self._returned.append(self._piece)
 
 
 class Pool:
-    """Buffers that wait for their next use, and how many bytes they and those in use have.
+    """Memory that waits for its next use.
 
-    The pool never holds on to more than the program once had in use: a request that no waiting buffer fits frees the
-    buffers that have waited longest, as far as needed to stay below that mark. So a change of batch size does not leave
-    two sets of buffers behind.
+    Before the pool asks the system for more, it gives back segments of which no piece is in use, those that have waited
+    longest first, as far as needed to hold no more than the program once had in use. So a change of batch size does not
+    leave two sets of buffers behind.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # take_back may run inside of lend, when the garbage collector strikes there
+        self._lock = threading.Lock()
+        self._returned: deque[_Piece] = deque()
         self._returns = itertools.count()
-        self._waiting: list[tuple[int, int, Array]] = []  # size in bytes, number of the return, memory; sorted
-        self.bytes_waiting = self.bytes_in_use = self.most_in_use = 0
+        self._free: list[tuple[int, int, _Piece]] = []  # size, number of the return, piece; sorted
+        self._held = self._in_use = self._most_in_use = 0
+
+    @property
+    def bytes_held(self) -> int:
+        """All of the segments."""
+        with self._lock:
+            return self._held
+
+    @property
+    def bytes_in_use(self) -> int:
+        """All pieces that arrays live in."""
+        with self._lock:
+            self._sort_in()
+            return self._in_use
+
+    @property
+    def most_in_use(self) -> int:
+        """The largest value that `bytes_in_use` has had when memory was lent."""
+        with self._lock:
+            return self._most_in_use
 
     def lend(self, nbytes: int) -> Array:
         """Aligned memory of `nbytes` bytes, uint8, with anything in it."""
+        size = -(-nbytes // ALIGNMENT) * ALIGNMENT
         with self._lock:
-            memory = self._fitting(nbytes + ALIGNMENT)
-            self.bytes_in_use += memory.nbytes
-            self.most_in_use = max(self.most_in_use, self.bytes_in_use)
-        return np.asarray(_Buffer(self, memory))[:nbytes]
+            self._sort_in()
+            piece = self._fitting(size)
+            if piece.size > size:
+                rest = piece.cut(size)
+                assert piece.number is not None
+                self._set_free(rest, piece.number)
+            piece.number = None
+            self._in_use += size
+            self._most_in_use = max(self._most_in_use, self._in_use)
+        return np.asarray(_Buffer(self._returned, piece))[:nbytes]
 
-    def _fitting(self, nbytes: int) -> Array:
-        index = bisect.bisect_left(self._waiting, (nbytes,))
-        if index < len(self._waiting) and self._waiting[index][0] <= SLACK * nbytes:
-            size = self._waiting[index][0]
-            return self._take(bisect.bisect_left(self._waiting, (size + 1,)) - 1)  # the last back may still be cached
-        while self._waiting and self.bytes_waiting + self.bytes_in_use + nbytes > self.most_in_use:
-            self._take(min(range(len(self._waiting)), key=lambda index: self._waiting[index][1]))
-        return np.empty(nbytes, np.uint8)
+    def _fitting(self, size: int) -> _Piece:
+        """A piece of at least `size` bytes, no longer among the free: an old one, or else a segment from the system."""
+        index = bisect.bisect_left(self._free, (size,))
+        if index < len(self._free):
+            equals = bisect.bisect_left(self._free, (self._free[index][0] + 1,))
+            return self._free.pop(equals - 1)[2]  # of equals the last that came back, which may still be in the cache
+        allowed = max(self._most_in_use, self._in_use + size)
+        idle = sorted((p for _, _, p in self._free if p.is_whole_segment), key=lambda p: p.number or 0)
+        for piece in idle:
+            if self._held + size <= allowed:
+                break
+            self._take(piece)
+            self._held -= piece.size
+        segment = np.empty(size + ALIGNMENT, np.uint8)
+        self._held += size
+        address = segment.__array_interface__["data"][0]
+        piece = _Piece(segment, address + -address % ALIGNMENT, size)
+        piece.number = next(self._returns)
+        return piece
 
-    def _take(self, index: int) -> Array:
-        size, _, memory = self._waiting.pop(index)
-        self.bytes_waiting -= size
-        return memory
+    def _sort_in(self) -> None:
+        """Take up the pieces whose last view has died."""
+        while self._returned:
+            piece = self._returned.popleft()
+            self._in_use -= piece.size
+            if piece.behind is not None and piece.behind.number is not None:
+                self._take(piece.behind)
+                piece.swallow()
+            if piece.before is not None and piece.before.number is not None:
+                piece = piece.before
+                self._take(piece)
+                piece.swallow()
+            self._set_free(piece, next(self._returns))
 
-    def take_back(self, memory: Array) -> None:
-        """The last view of this memory has died."""
-        with self._lock:
-            self.bytes_in_use -= memory.nbytes
-            self.bytes_waiting += memory.nbytes
-            bisect.insort(self._waiting, (memory.nbytes, next(self._returns), memory))
+    def _set_free(self, piece: _Piece, number: int) -> None:
+        piece.number = number
+        bisect.insort(self._free, (piece.size, number, piece))
+
+    def _take(self, piece: _Piece) -> None:
+        assert piece.number is not None
+        del self._free[bisect.bisect_left(self._free, (piece.size, piece.number))]
 
 
 pool = Pool()

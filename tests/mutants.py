@@ -114,6 +114,11 @@ MUTANTS = [
         f"{BACKWARD}::test_an_operation_may_add_to_the_sum_itself",
     ),
     Mutant(
+        "memory cut off is not linked to what stands behind it", "kernels/memory.py",
+        "self.behind.before = rest", "pass",
+        "tests/kernels/test_memory.py::test_live_arrays_never_overlap_and_all_memory_comes_back_whole",
+    ),
+    Mutant(
         "the cpu's mask lets gradients of blocked outputs pass", "kernels/cpu/blocks.py",
         "if output[k] <= 0 else source[k]", "if output[k] < 0 else source[k]",
         "tests/kernels/test_conv.py::test_a_gradient_passes_relu_at_nan[cpu-float32]",

@@ -1,14 +1,18 @@
 """The pool of buffers: who gets what memory, and when it comes back."""
 
 import gc
+import itertools
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, strategies as st
 
 from kernels import memory
 from kernels.layout import Array
 from kernels.memory import ALIGNMENT, SMALL, Pool
+from tests.kernels.oracles import thorough
 
 SIZE = 10 * SMALL
 
@@ -44,11 +48,11 @@ def test_memory_comes_back_with_the_last_view_and_not_before(pool: Pool) -> None
     array = memory.empty((SIZE,), np.uint8)
     first, view = start(array), array[5:].reshape(-1, 1)
     del array
-    assert pool.bytes_waiting == 0
+    assert pool.bytes_in_use > 0
     assert start(memory.empty((SIZE,), np.uint8)) != first
     del view
-    again = memory.empty((SIZE,), np.uint8)
-    assert first in (start(again), start(memory.empty((SIZE,), np.uint8)))
+    assert pool.bytes_in_use == 0
+    assert first in (start(a) for a in [memory.empty((SIZE,), np.uint8) for _ in range(2)])
 
 
 def test_two_arrays_never_share_memory(pool: Pool) -> None:
@@ -58,23 +62,86 @@ def test_two_arrays_never_share_memory(pool: Pool) -> None:
     assert [int(array.min()) for array in arrays] == [int(array.max()) for array in arrays] == [0, 1, 2, 3]
 
 
-def test_a_much_larger_buffer_is_not_wasted_on_a_small_request(pool: Pool) -> None:
+def test_a_large_buffer_is_cut_to_measure_and_made_whole_again(pool: Pool) -> None:
     large = memory.empty((10 * SIZE,), np.uint8)
     place = start(large)
     del large
-    assert start(memory.empty((SIZE,), np.uint8)) != place
+    small = [memory.empty((SIZE,), np.uint8) for _ in range(10)]
+    assert sorted(start(a) - place for a in small) == [k * SIZE for k in range(10)]
+    for k in (3, 5, 4, 0, 9, 1, 8, 2, 7, 6):  # a piece meets free neighbours before it, behind it, on both sides
+        small[k] = np.empty(0, np.uint8)
+    assert start(memory.empty((10 * SIZE,), np.uint8)) == place
 
 
-def test_the_pool_never_holds_more_than_was_once_in_use(pool: Pool) -> None:
-    """As when the batch becomes smaller: the old buffers go before new ones would add to them."""
-    large = [memory.empty((3 * SIZE,), np.uint8) for _ in range(4)]
-    most = pool.most_in_use
-    del large
-    for size in range(SIZE, 3 * SIZE, SIZE // 3):
-        small = [memory.empty((size,), np.uint8) for _ in range(4)]
-        assert pool.bytes_in_use + pool.bytes_waiting <= most
-        del small
+def test_the_smallest_piece_that_is_large_enough_is_taken(pool: Pool) -> None:
+    arrays = [memory.empty((factor * SIZE,), np.uint8) for factor in (5, 2, 3)]
+    places = [start(a) for a in arrays]
+    del arrays
+    assert start(memory.empty((2 * SIZE - 100,), np.uint8)) == places[1]
+
+
+@thorough
+@given(st.lists(st.tuples(st.integers(1, 12), st.lists(st.integers(0, 20), max_size=3)), max_size=60))
+@example([(10, [0]), (4, []), (6, [0]), (1, []), (3, [1, 0]), (4, [])])  # a piece is cut between two others
+def test_live_arrays_never_overlap_and_all_memory_comes_back_whole(steps: list[tuple[int, list[int]]]) -> None:
+    """Each step takes an array of some size and lets go of some of those that are there."""
+    pool, live = Pool(), list[Array]()
+    for size, goes in steps:
+        live.append(pool.lend(size * SMALL))
+        for index in goes:
+            del live[index : index + 1]
+        spans = sorted((start(a), start(a) + a.nbytes) for a in live)
+        assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+        assert pool.bytes_in_use == sum(a.nbytes for a in live) <= pool.bytes_held
+    live.clear()
     assert pool.bytes_in_use == 0
+    assert all(piece.is_whole_segment for _, _, piece in pool._free)
+    assert sum(size for size, _, _ in pool._free) == pool.bytes_held
+
+
+def test_a_loop_asks_the_system_for_nothing_more(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step() -> None:
+        kept = [memory.empty((size * SMALL,), np.uint8) for size in (70, 20, 45, 3, 12)]
+        for size in (70, 33, 8, 21):
+            passing = memory.empty((size * SMALL + 7,), np.uint8)
+            passing[:] = 1
+            kept.append(memory.empty((size * SMALL // 2,), np.uint8))
+
+    for _ in range(3):
+        step()
+    asked = []
+    real = np.empty
+    monkeypatch.setattr(memory.np, "empty", lambda *a, **k: asked.append(a) or real(*a, **k))
+    step()
+    assert asked == []
+
+
+@pytest.mark.parametrize("factors", [(3, 1), (1, 3)])
+def test_another_batch_size_leaves_no_second_set_of_buffers_behind(pool: Pool, factors: tuple[int, int]) -> None:
+    for factor in factors:
+        for _ in range(3):
+            sizes = [factor * SIZE, factor * SIZE // 3, 2 * factor * SIZE]
+            arrays = [memory.empty((size,), np.uint8) for size in sizes]
+            assert pool.bytes_held <= pool.most_in_use
+            del arrays
+    assert pool.bytes_in_use == 0
+
+
+def test_an_array_may_die_while_the_pool_is_at_work(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector strikes anywhere. The pool takes note, and sees to it the next time."""
+    victims = [memory.empty((SIZE,), np.uint8) for _ in range(3)]
+    real = memory.bisect.bisect_left
+
+    def striking(*arguments: Any) -> int:
+        index = real(*arguments)
+        if victims:
+            victims.pop()
+        return index
+
+    monkeypatch.setattr(memory.bisect, "bisect_left", striking)
+    arrays = [memory.empty((SIZE,), np.uint8) for _ in range(6)]
+    assert len({start(a) for a in arrays}) == 6
+    assert pool.bytes_in_use == 6 * SIZE
 
 
 def test_counts_hold_when_threads_come_and_go(pool: Pool) -> None:
@@ -89,4 +156,4 @@ def test_counts_hold_when_threads_come_and_go(pool: Pool) -> None:
         thread.join()
     gc.collect()
     assert pool.bytes_in_use == 0
-    assert 0 < pool.bytes_waiting <= pool.most_in_use
+    assert 0 < pool.bytes_held <= pool.most_in_use
