@@ -67,7 +67,7 @@ def cropped(given: Case) -> Case:
     a: dict[str, Any] = {}
     for name, value in at_batch(given, 1).arguments:
         a[name] = _with_shapes(value, lambda length: min(length, CROP))
-        if name in ("size", "sizes", "outputs") and isinstance(value, tuple):
+        if name in ("size", "sizes", "outputs") and isinstance(value, tuple) and not specs(value):
             a[name] = tuple(min(length, CROP) for length in value)
     if "stride" in a and "grad" in a:
         _refit_windows(a)
@@ -93,8 +93,9 @@ def _refit_windows(a: dict[str, Any]) -> None:
 def describe(given: Case) -> str:
     """The case in a few words: shapes of the arrays that are more than a vector, and the options that matter."""
     a = dict(given.arguments)
-    if given.kernel.startswith("conv2d"):  # of these two it is enough to know that they are there
-        rectified, added = (a.pop(name, None) is not None for name in ("output", "into"))
+    if given.kernel.startswith(("conv2d", "pointwise")):  # of these it is enough to know that they are there
+        rectified = a.pop("output", None) is not None or specs(a.pop("outputs", ())) != ()
+        added = a.pop("into", None) is not None
         return " ".join([*_words(a), *["relu"] * rectified, *["added"] * added])
     return " ".join(_words(a))
 

@@ -1,7 +1,7 @@
 """One case: first who is right, then, if all are, who is fast."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ CHANGED = {
     "sgd_step": ("params", "velocities"),
     "adam_step": ("params", "means", "squares"),
     "conv2d_input_grad": ("into",),
+    "pointwise_input_grad": ("into",),
 }
 """Arguments that kernels change in place. Those of kernels that return nothing are the results."""
 
@@ -56,7 +57,16 @@ def call(backend: str, kernel: str, arguments: dict[str, Any], algorithm: str | 
         results = getattr(kernels.load(backend), kernel)(**arguments)
     if results is None:
         return [array for name in CHANGED[kernel] for array in arguments[name]]
-    return list(results) if isinstance(results, tuple | list) else [results]
+    return list(_flat(results))
+
+
+def _flat(results: Any) -> Iterator[Array]:
+    """The arrays of lists and tuples, which may hold further ones."""
+    if isinstance(results, tuple | list):
+        for result in results:
+            yield from _flat(result)
+    else:
+        yield results
 
 
 def _own(kernel: str, arguments: dict[str, Any]) -> dict[str, Any]:

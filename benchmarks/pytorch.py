@@ -9,6 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.torch_conv import (
+    conv2d,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    padding_before,
+    pointwise_input_grad,
+    pointwise_weight_grads,
+)
 from benchmarks.torch_memory import Memory, Rival, arrays
 from benchmarks.torch_optimizers import adam_step, sgd_step
 from kernels.layout import Array
@@ -28,48 +36,7 @@ def knows_layouts(kernel: str, arguments: dict[str, Any]) -> bool:
     return kernel not in ("sgd_step", "adam_step") and (first[0] if isinstance(first, list) else first).ndim == 4
 
 
-def _before(padding: Any) -> list[int]:
-    return [padding[0][0], padding[1][0]]  # PyTorch pads both sides alike, and so do the cases
-
-
-# --- convolution and linear
-
-
-def conv2d(a: Any, memory: Memory) -> Any:
-    x, weight, bias = memory.images(a.x), memory.weight(a.weight), torch.from_numpy(a.bias)
-    options = (a.stride, _before(a.padding), a.dilation, a.groups)
-    if a.activation == "relu":
-        return lambda: torch.relu_(F.conv2d(x, weight, bias, *options))
-    return lambda: F.conv2d(x, weight, bias, *options)
-
-
-def _convolution_backward(a: Any, memory: Memory, x: Tensor, weight: Tensor, mask: list[bool]) -> Callable[[], Any]:
-    """Backward through the ReLU, if there was one, and then through the convolution, as autograd does it."""
-    grad = memory.images(a.grad)
-    output = None if a.output is None else memory.images(a.output)
-    options = ([grad.shape[1]], a.stride, _before(a.padding), a.dilation, False, [0, 0], a.groups)
-
-    def run() -> Any:
-        passed = grad if output is None else aten.threshold_backward(grad, output, 0)
-        return aten.convolution_backward(passed, x, weight, *options, mask)
-
-    return run
-
-
-def conv2d_input_grad(a: Any, memory: Memory) -> Any:
-    weight = memory.weight(a.weight)
-    x = memory.empty(len(a.grad), weight.shape[1] * a.groups, *a.size)
-    backward = _convolution_backward(a, memory, x, weight, [True, False, False])
-    if a.into is None:
-        return lambda: backward()[0]
-    into = memory.images(a.into).clone()
-    return lambda: into.add_(backward()[0])
-
-
-def conv2d_weight_grad(a: Any, memory: Memory) -> Any:
-    weight = memory.empty(a.grad.shape[3], a.x.shape[3] // a.groups, *a.kernel)
-    run = _convolution_backward(a, memory, memory.images(a.x), weight, [False, True, True])
-    return Rival(run, lambda results: [results[1].permute(2, 3, 1, 0).numpy(), results[2].numpy()])
+# --- linear
 
 
 def channel_sum(a: Any, memory: Memory) -> Any:
@@ -104,7 +71,7 @@ def _first_taps(a: Any, places: tuple[int, int]) -> tuple[Array, Array]:
 
 def max_pool2d(a: Any, memory: Memory) -> Any:
     x = memory.images(a.x)
-    options = (a.kernel, a.stride, _before(a.padding), a.dilation, a.ceil_mode)
+    options = (a.kernel, a.stride, padding_before(a.padding), a.dilation, a.ceil_mode)
 
     def taps(results: Any) -> list[Array]:
         """PyTorch numbers the winners by pixel of the image, the kernels by tap of the window."""
@@ -123,19 +90,19 @@ def max_pool2d_backward(a: Any, memory: Memory) -> Any:
     pixel = row * a.size[1] + cols + a.winner % a.kernel[1] * np.int64(a.dilation[1])
     grad, indices = memory.images(a.grad), memory.images(pixel)
     x = memory.empty(len(a.grad), a.grad.shape[3], *a.size)
-    options = (a.kernel, a.stride, _before(a.padding), a.dilation, False)
+    options = (a.kernel, a.stride, padding_before(a.padding), a.dilation, False)
     return lambda: aten.max_pool2d_with_indices_backward(grad, x, *options, indices)
 
 
 def avg_pool2d(a: Any, memory: Memory) -> Any:
     x = memory.images(a.x)
-    options = (a.kernel, a.stride, _before(a.padding), a.ceil_mode, a.count_include_pad, a.divisor_override)
+    options = (a.kernel, a.stride, padding_before(a.padding), a.ceil_mode, a.count_include_pad, a.divisor_override)
     return lambda: F.avg_pool2d(x, *options)
 
 
 def avg_pool2d_backward(a: Any, memory: Memory) -> Any:
     grad, x = memory.images(a.grad), memory.empty(len(a.grad), a.grad.shape[3], *a.size)
-    options = (a.kernel, a.stride, _before(a.padding), False, a.count_include_pad, a.divisor_override)
+    options = (a.kernel, a.stride, padding_before(a.padding), False, a.count_include_pad, a.divisor_override)
     return lambda: aten.avg_pool2d_backward(grad, x, *options)
 
 
@@ -280,11 +247,11 @@ def resize_bilinear(a: Any, memory: Memory) -> Any:
 RIVALS: dict[str, Callable[[Any, Memory], Any]] = {
     function.__name__: function
     for function in (
-        conv2d, conv2d_input_grad, conv2d_weight_grad, channel_sum, linear, linear_input_grad, linear_weight_grad,
-        max_pool2d, max_pool2d_backward, avg_pool2d, avg_pool2d_backward, adaptive_avg_pool2d,
-        adaptive_avg_pool2d_backward, relu, relu_backward, softmax, softmax_backward, log_softmax,
-        log_softmax_backward, batch_statistics, batch_norm, batch_norm_backward, local_response_norm,
-        local_response_norm_backward, dropout, cross_entropy, cross_entropy_backward, cross_entropy_target_grad,
-        cat, split, pad, resize_bilinear, sgd_step, adam_step,
+        conv2d, conv2d_input_grad, conv2d_weight_grad, pointwise_input_grad, pointwise_weight_grads, channel_sum,
+        linear, linear_input_grad, linear_weight_grad, max_pool2d, max_pool2d_backward, avg_pool2d,
+        avg_pool2d_backward, adaptive_avg_pool2d, adaptive_avg_pool2d_backward, relu, relu_backward, softmax,
+        softmax_backward, log_softmax, log_softmax_backward, batch_statistics, batch_norm, batch_norm_backward,
+        local_response_norm, local_response_norm_backward, dropout, cross_entropy, cross_entropy_backward,
+        cross_entropy_target_grad, cat, split, pad, resize_bilinear, sgd_step, adam_step,
     )
 }

@@ -1,4 +1,4 @@
-"""Sizes: how many places a sliding window has. Plain integers, the same for every backend.
+"""Sizes: how many places a sliding window has, and how its taps are numbered. The same for every backend.
 
 A window of `kernel` taps, `dilation` apart, spans dilation * (kernel - 1) + 1 inputs. It is moved by `stride` over
 `size` inputs with `before` and `after` places of padding (V. Dumoulin and F. Visin, "A guide to convolution arithmetic
@@ -54,6 +54,11 @@ def valid_outputs(tap: int, size: int, outputs: int, stride: int, before: int, d
         return slice(0, 0), slice(0, 0)
     start = first * stride + offset
     return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
+
+
+def winner_dtype(kernel: Pair) -> str:
+    """What a max-pool writes its winners' tap numbers in: a byte holds them all and one more number, that of nobody."""
+    return "uint8" if kernel[0] * kernel[1] < 256 else "int32"
 
 
 def adaptive_window(index: int, size: int, outputs: int) -> Pair:

@@ -6,13 +6,13 @@ has been visited before. It hands one gradient to each of its inputs. Where an o
 gradients are added up: that is the multivariate chain rule.
 """
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernels.layout import Array
-from minigrad.function import Function, as_array
+from minigrad.function import Function, as_array, run_backward
 from minigrad.observe import observers
 
 if TYPE_CHECKING:
@@ -31,6 +31,20 @@ def tape_behind(last: Function) -> list[Function]:
                 found.add(function)
                 waiting.append(function)
     return sorted(found, key=lambda function: function.number)
+
+
+def teams_of(tape: list[Function]) -> dict[Function, list[Function]]:
+    """The operations that run backward together, each with all of its team, the one that ran first at the head.
+
+    The walk meets the head last. Until then nobody needs what the others owe their input, which was there before all of
+    them, and nobody waits for what they owe to leaves: so they can wait for the head.
+    """
+    teams: dict[Any, list[Function]] = defaultdict(list)
+    for function in tape:
+        shared, *others = function.inputs
+        if function.team is not None and shared is not None and not any(isinstance(o, Function) for o in others):
+            teams[function.team, shared, function.kernels].append(function)
+    return {function: team for team in teams.values() for function in team}
 
 
 class GradientSums:
@@ -97,22 +111,28 @@ def backward(output: "Tensor", gradient: Array) -> None:
             )
     uses = Counter(node for function in tape for node in function.inputs if not isinstance(node, Function))
     watched = any(observer.needs_own_gradients for observer in observers())
+    teams = {} if watched else teams_of(tape)
+    complete: dict[Function, Array] = {}
     with np.errstate(all="ignore"):
         while tape:
             function = tape.pop()
-            complete, _ = sums.pop(function)
-            targets = function.inputs
-            function.into = tuple(None if watched else sums.ours(node) for node in targets)
-            gradients = function.gradients(complete)
-            function.inputs = ()  # with the edges go the operations behind, and all that they saved
-            for node, part in zip(targets, gradients, strict=True):
-                if node is None or part is None:
-                    continue
-                sums.add(node, part, function.fresh)
-                if not isinstance(node, Function):
-                    uses[node] -= 1
-                    if uses[node] == 0:
-                        _finish(node, sums)
+            complete[function], _ = sums.pop(function)
+            team = teams.get(function, [function])
+            if function is not team[0]:
+                continue
+            function.into = tuple(None if watched else sums.ours(node) for node in function.inputs)
+            results = run_backward(team, [complete.pop(member) for member in team])
+            for member, gradients in zip(team, results, strict=True):
+                targets, member.inputs = member.inputs, ()  # with the edges go the operations behind, and their arrays
+                for node, part in zip(targets, gradients, strict=True):
+                    if node is None:
+                        continue
+                    if part is not None:
+                        sums.add(node, part, member.fresh)
+                    if not isinstance(node, Function):
+                        uses[node] -= 1
+                        if uses[node] == 0:
+                            _finish(node, sums)
 
 
 def _finish(leaf: "Tensor", sums: GradientSums) -> None:

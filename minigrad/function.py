@@ -8,7 +8,7 @@ gradient per input goes out.
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -60,6 +60,8 @@ class Function:
     fresh: whether what backward returns is always new memory that nobody else holds, so that others may add to it.
     into: for each input None, or the sum of the gradients that it has received from other operations so far. Backward
         may add to such an array and return it; to leave it alone and return its own gradient is right as well.
+    team: None, or what kind of work this is: operations of one kind on the same input may run backward together, in
+        `team_backward`, if their other inputs are leaves.
     number: how many operations were recorded before it.
     """
 
@@ -75,12 +77,19 @@ class Function:
         self.inputs: tuple[Function | tensor.Tensor | None, ...] = ()
         self.needs: tuple[bool, ...] = ()
         self.into: tuple[Array | None, ...] = ()
+        self.team: Hashable = None
         self.hooks: list[Callable[[Array], Array | None]] = []
 
     def forward(self, *arrays: Any) -> Array:
         raise NotImplementedError
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        raise NotImplementedError
+
+    @staticmethod
+    def team_backward(team: Sequence[Any], grads: Sequence[Array]) -> list[tuple[Array | None, ...]]:
+        """Backward of each member. The first speaks for all of them where they share their input: it returns the sum
+        of what they owe it, for which its `into` holds, and the others return None there."""
         raise NotImplementedError
 
     def save(self, *values: Any) -> None:
@@ -127,20 +136,17 @@ class Function:
             result.requires_grad, result.grad_fn = True, self
         return result
 
-    def gradients(self, grad: Array) -> tuple[Array | None, ...]:
-        """Run backward once, check what it returns, and free what was saved."""
-        for observer in observers():
-            observer.before_backward(self, grad)
-        results = self.backward(grad)
+    def _finished(self, results: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
+        """What backward has returned, checked; what was saved for it is freed."""
         if not isinstance(results, tuple):
             raise RuntimeError(f"{self.name}.backward returned {type(results).__name__}, expected a tuple of gradients")
-        if len(results) != len(self.needs):
-            raise RuntimeError(f"{self.name}.backward returned {len(results)} gradients, expected {len(self.needs)}")
-        pairs = zip(results, self.needs, strict=True)
+        if len(results) != len(needs):
+            raise RuntimeError(f"{self.name}.backward returned {len(results)} gradients, expected {len(needs)}")
+        pairs = zip(results, needs, strict=True)
         gradients: tuple[Any, ...] = tuple(as_array(gradient) if need else None for gradient, need in pairs)
         for position, (gradient, (shape, dtype)) in enumerate(zip(gradients, self._input_types, strict=True)):
             is_array = hasattr(gradient, "dtype")
-            if self.needs[position] and not (is_array and (gradient.shape, gradient.dtype) == (shape, dtype)):
+            if needs[position] and not (is_array and (gradient.shape, gradient.dtype) == (shape, dtype)):
                 given = f"{gradient.dtype} {gradient.shape}" if is_array else type(gradient).__name__
                 raise RuntimeError(
                     f"{self.name}.backward: gradient {position}: given {given}, expected {dtype} {shape}"
@@ -167,3 +173,15 @@ class Function:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 yield from (f"{name}[{i}]" for i in itertools.count())
             yield name
+
+
+def run_backward(team: Sequence[Function], grads: Sequence[Array]) -> list[tuple[Array | None, ...]]:
+    """Run backward of one operation, or of several together; each one's gradients by input."""
+    for function, grad in zip(team, grads, strict=True):
+        for observer in observers():
+            observer.before_backward(function, grad)
+    results = [team[0].backward(grads[0])] if len(team) == 1 else team[0].team_backward(team, grads)
+    return [
+        function._finished(result, function.needs if function is team[0] else (False, *function.needs[1:]))
+        for function, result in zip(team, results, strict=True)
+    ]

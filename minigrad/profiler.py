@@ -110,7 +110,9 @@ class Profiler(Observer):
         self._operations[_name(function)].backward += seconds
 
     def _lap(self) -> float:
-        seconds = time.perf_counter() - self._began
+        """Seconds since the operation began; of several that run together, the first to end has all of them."""
+        now = time.perf_counter()
+        seconds, self._began = now - self._began, now
         self._counted += seconds
         return seconds
 

@@ -114,6 +114,11 @@ MUTANTS = [
         f"{BACKWARD}::test_an_operation_may_add_to_the_sum_itself",
     ),
     Mutant(
+        "a team waits for what waits for it", "minigrad/backward.py",
+        " and not any(isinstance(o, Function) for o in others)", "",
+        f"{BACKWARD}::test_a_team_does_not_wait_for_what_others_wait_for",
+    ),
+    Mutant(
         "memory cut off is not linked to what stands behind it", "kernels/memory.py",
         "self.behind.before = rest", "pass",
         "tests/kernels/test_memory.py::test_live_arrays_never_overlap_and_all_memory_comes_back_whole",

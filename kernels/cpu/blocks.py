@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels.cpu.jit import compiled
+from kernels.cpu.vector_ops import read_number
 from kernels.layout import Array
 from kernels.memory import empty
 
@@ -137,18 +138,23 @@ def copy_block(
 
 
 @compiled
-def bring_near(flat: Any, begin: int, end: int, spare: Any) -> None:
-    """Read one number of each cache line from flat[begin] to flat[end], in order.
+def bring_near(address: int, floats: int, spare: Any) -> None:
+    """Read one number of each cache line of so many floats, in order.
 
     The processor fetches such a run ahead, at several times the speed at which a matrix product, which visits some rows
     at once, would come by. The sum goes to spare[0], so that the compiler cannot leave out the reading.
     """
     total = np.float32(0)
-    for line in range((end - begin) // LINE):
-        total += flat[begin + line * LINE]
+    for line in range(floats // LINE):
+        total += read_number(address + 4 * line * LINE)
     spare[0] = total
 
 
 def scratch(workers: int, floats: int) -> Array:
     """Memory for each worker, (workers, `floats` rounded up to cache lines)."""
     return empty((workers, -(-floats // LINE) * LINE))
+
+
+def addresses(arrays: Sequence[Array | None]) -> Array:
+    """Where these arrays lie, 0 for None: (len(arrays),) int64. Whoever reads there must keep the arrays alive."""
+    return np.array([0 if array is None else array.ctypes.data for array in arrays], np.int64)

@@ -8,7 +8,7 @@ The choice follows from the shapes alone, never from a timing: the same program 
 `algorithm(name)` insists on one where it can be done, which is how the benchmarks compare them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -19,8 +19,8 @@ from numba import prange
 from kernels.cpu import winograd, winograd_weight_grad
 from kernels.cpu.correlate import NO_FLOOR, correlate, forward_phase, input_phases
 from kernels.cpu.jit import compiled, next_part, parallel
-from kernels.cpu.matmul import matmul
-from kernels.cpu.weight_grad import product_weight_grad, sections, weight_grad
+from kernels.cpu.matmul import Factor, matmul
+from kernels.cpu.weight_grad import product_weight_grads, sections, weight_grad
 from kernels.geometry import Padding, Pair, output_size
 from kernels.layout import Array
 from kernels.memory import empty
@@ -67,13 +67,18 @@ def _by_group(weight: Array, groups: int) -> Array:
     return np.moveaxis(weight.reshape(*window, groups, filters // groups), 3, 0)
 
 
+def _rows(image: Any) -> Any:
+    """A pixel a row: (N, H, W, C) -> (N*H*W, C), contiguous. None stays None."""
+    return None if image is None else np.ascontiguousarray(image).reshape(-1, image.shape[-1])
+
+
 def conv2d(
     x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int,
     activation: str | None,
 ) -> Array:
     """Forward: (N, H, W, C) and (kh, kw, C/groups, O) -> (N, OH, OW, O). `activation` is None or "relu"."""
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
-    n, h, w, c = x.shape
+    n, h, w, _ = x.shape
     kh, kw, _, o = weight.shape
     places = output_size((h, w), (kh, kw), stride, padding, dilation)
     y = empty((n, *places, o))
@@ -82,7 +87,7 @@ def conv2d(
     if y.size == 0:
         return y
     if name == "matmul":
-        matmul(x.reshape(-1, c), None, weight[0, 0], False, bias, floor, False, y.reshape(-1, o))
+        matmul([Factor(_rows(x), None, weight[0, 0], turned=False)], bias, floor, False, _rows(y))
     elif name == "winograd":
         winograd.convolve(x, None, weight, bias, (padding[0][0], padding[1][0]), floor, False, y)
     else:
@@ -102,7 +107,7 @@ def conv2d_input_grad(
     """
     grad, weight = np.ascontiguousarray(grad), np.ascontiguousarray(weight)
     output = None if output is None else np.ascontiguousarray(output)
-    n, *places, o = grad.shape
+    n, *places, _ = grad.shape
     kh, kw, share, _ = weight.shape
     c = share * groups
     add, x_grad = into is not None, empty((n, *size, c)) if into is None else into
@@ -110,8 +115,7 @@ def conv2d_input_grad(
     if x_grad.size == 0:
         return x_grad
     if name == "matmul":
-        flat_output = None if output is None else output.reshape(-1, o)  # (N, H, W, O) -> (M, O)
-        matmul(grad.reshape(-1, o), flat_output, weight[0, 0], True, None, NO_FLOOR, add, x_grad.reshape(-1, c))
+        matmul([Factor(_rows(grad), _rows(output), weight[0, 0], turned=True)], None, NO_FLOOR, add, _rows(x_grad))
     elif name == "winograd":
         turned = weight[::-1, ::-1].transpose(0, 1, 3, 2)
         winograd.convolve(
@@ -142,8 +146,7 @@ def conv2d_weight_grad(
     if grad.size == 0:
         return np.zeros(shape, np.float32), np.zeros(o, np.float32)
     if name == "matmul":
-        flat_output = None if output is None else output.reshape(-1, o)
-        weight_grads, bias_grad = product_weight_grad(grad.reshape(-1, o), flat_output, x.reshape(-1, c))
+        ((weight_grads, bias_grad),) = product_weight_grads([_rows(grad)], [_rows(output)], _rows(x))
     elif name == "winograd":
         before = padding[0][0], padding[1][0]
         weight_grads, bias_grad = winograd_weight_grad.weight_grad(grad, output, x, kernel, before)
@@ -153,15 +156,38 @@ def conv2d_weight_grad(
     return weight_grads.reshape(shape), bias_grad
 
 
+def pointwise_input_grad(
+    grads: Sequence[Array], outputs: Sequence[Array | None], weights: Sequence[Array], into: Array | None
+) -> Array:
+    """What 1x1 convolutions of one input owe it together: each (N, H, W, O) and (1, 1, C, O) -> (N, H, W, C).
+
+    Added to the array `into`, if there is one, which is then the result.
+    """
+    x_grad = empty((*grads[0].shape[:3], weights[0].shape[2])) if into is None else into
+    factors = [
+        Factor(_rows(grad), _rows(output), np.ascontiguousarray(weight[0, 0]), turned=True)
+        for grad, output, weight in zip(grads, outputs, weights, strict=True)
+    ]
+    matmul(factors, None, NO_FLOOR, into is not None, _rows(x_grad))
+    return x_grad
+
+
+def pointwise_weight_grads(
+    grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
+) -> list[tuple[Array, Array]]:
+    """Gradients of their weights and biases: each (N, H, W, O), and (N, H, W, C) -> (1, 1, C, O) and (O,) each."""
+    results = product_weight_grads([_rows(grad) for grad in grads], [_rows(output) for output in outputs], _rows(x))
+    return [(weight_grad[None, None], bias_grad) for weight_grad, bias_grad in results]
+
+
 def channel_sum(grad: Array) -> Array:
     """Gradient of any other bias: each channel's gradients summed over everything else, (..., C) -> (C,).
 
     Short runs are added up in float32, and the runs in float64.
     """
-    rows = np.ascontiguousarray(grad).reshape(-1, grad.shape[-1])  # (N*H*W, C)
-    parts = sections(len(rows), RUN)
-    sums = np.zeros((parts, rows.shape[1]))
-    _channel_sums(rows, sums)
+    parts = sections(grad.size // grad.shape[-1], RUN)
+    sums = np.zeros((parts, grad.shape[-1]))
+    _channel_sums(_rows(grad), sums)
     total: Array = sums.sum(axis=0)  # over the parts, in their order
     return total.astype(grad.dtype)
 

@@ -17,8 +17,8 @@ from numba import prange
 
 from kernels import memory
 from kernels.cpu.jit import compiled, next_part, parallel
-from kernels.cpu.windows import IN_REGISTERS, load, nine, store, window_plan
-from kernels.geometry import Padding, Pair, adaptive_window, output_size
+from kernels.cpu.windows import IN_REGISTERS, load, nine, nine_numbers, store, window_plan
+from kernels.geometry import Padding, Pair, adaptive_window, output_size, winner_dtype
 from kernels.layout import Array
 from kernels.reference.pool import divisors
 
@@ -37,17 +37,19 @@ def _best_of_nine(
     x: Any, start: int, offsets: Any, numbers: Any, y: Any, winner: Any, place: int, channels: int
 ) -> None:
     a, b, c, d, e, f, g, h, i = nine(offsets, start)
-    na, nb, nc, nd, ne, nf, ng, nh, ni = nine(numbers, np.int32(0))
-    for channel in range(channels):
+    na, nb, nc, nd, ne, nf, ng, nh, ni = nine_numbers(numbers)
+    for channel in range(channels):  # three short chains of comparisons, which the processor interleaves
         best, which = load(x, a + channel), na
         best, which = _better(best, which, load(x, b + channel), nb)
         best, which = _better(best, which, load(x, c + channel), nc)
-        best, which = _better(best, which, load(x, d + channel), nd)
-        best, which = _better(best, which, load(x, e + channel), ne)
-        best, which = _better(best, which, load(x, f + channel), nf)
-        best, which = _better(best, which, load(x, g + channel), ng)
-        best, which = _better(best, which, load(x, h + channel), nh)
-        best, which = _better(best, which, load(x, i + channel), ni)
+        second, its = load(x, d + channel), nd
+        second, its = _better(second, its, load(x, e + channel), ne)
+        second, its = _better(second, its, load(x, f + channel), nf)
+        third, thirds = load(x, g + channel), ng
+        third, thirds = _better(third, thirds, load(x, h + channel), nh)
+        third, thirds = _better(third, thirds, load(x, i + channel), ni)
+        best, which = _better(best, which, second, its)
+        best, which = _better(best, which, third, thirds)
         store(y, place + channel, best)
         store(winner, place + channel, which)
 
@@ -102,13 +104,12 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """Maximum of each window, and which tap won it: (N, H, W, C) -> two (N, OH, OW, C).
 
-    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. The winners take one byte each
-    where the window has at most 256 taps.
+    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. Winners are of `winner_dtype`.
     """
     n, h, w, c = x.shape
     outputs = output_size((h, w), kernel, stride, padding, dilation, ceil_mode)
     y = memory.empty((n, *outputs, c), x.dtype)
-    winner = memory.empty(y.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
+    winner = memory.empty(y.shape, winner_dtype(kernel))
     lowest = x.dtype.type(-np.inf if x.dtype.kind == "f" else 0)
     plan = window_plan((h, w), outputs, kernel, stride, padding, dilation, c, backward=False)
     # (N, H, W, C) -> (N*H*W*C,): indices are computed by hand
@@ -120,8 +121,7 @@ def max_pool2d(
 @compiled
 def _won(grad: Any, winner: Any, place: int, number: Any) -> Any:
     """A window's gradient, if the pixel at tap `number` has won it."""
-    share = load(grad, place)
-    return share if np.int32(load(winner, place)) == number else np.float32(0)
+    return load(grad, place) if load(winner, place) == number else np.float32(0)
 
 
 @compiled
@@ -129,7 +129,7 @@ def _sum_of_nine(
     grad: Any, winner: Any, start: int, count: int, offsets: Any, numbers: Any, x_grad: Any, place: int, channels: int
 ) -> None:
     a, b, c, d, e, f, g, h, i = nine(offsets, start)
-    na, nb, nc, nd, ne, nf, ng, nh, ni = nine(numbers, np.int32(0))
+    na, nb, nc, nd, ne, nf, ng, nh, ni = nine_numbers(numbers)
     if count <= 4:  # as with a 3x3 window and a stride of 2
         for k in range(channels):
             first = _won(grad, winner, a + k, na) + _won(grad, winner, b + k, nb)

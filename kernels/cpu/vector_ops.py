@@ -40,3 +40,13 @@ def add_vector(typing: Any, source: Any, target: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def read_number(typing: Any, address: Any) -> Any:
+    """The float32 at an address."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.load(Vectors(builder).pointer(arguments[0]), typ=ir.FloatType())
+
+    return types.float32(types.int64), generate

@@ -15,12 +15,22 @@ Measured, both cores (AMD EPYC Zen 5, 2026-11-22): 1x1 weight gradients are in m
 stem's 7x7 does 71 GFLOP/s from cold caches, 18 % of the roofline (`python -m benchmarks kernels --filter conv2d`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import Blocks, block_bounds, bring_near, copy_block, deal, place_offsets, scratch
+from kernels.cpu.blocks import (
+    Blocks,
+    addresses,
+    block_bounds,
+    bring_near,
+    copy_block,
+    deal,
+    place_offsets,
+    scratch,
+)
 from kernels.cpu.correlate import Phase, tap_runs
 from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, column_place, columns_product
 from kernels.cpu.jit import compiled, next_part, parallel, workers
@@ -99,7 +109,11 @@ def _weight_grad_block(
     row_offsets = np.arange(0, places * depth, depth)
     for group in range(groups):
         column = group * group_filters
-        copy_columns(grad, output, masked, first, places, column, group_filters, columns.ctypes.data, bias_total)
+        begin = 4 * (first * filters + column)
+        copy_columns(
+            grad.ctypes.data + begin, output.ctypes.data + begin if masked else 0, filters, places, group_filters,
+            columns.ctypes.data, bias_total[column : column + group_filters],
+        )
         target = total.ctypes.data + 4 * column * depth
         if joined:
             for place in range(places):
@@ -121,23 +135,19 @@ def _weight_grad_block(
 
 
 @compiled
-def copy_columns(
-    grad: Any, output: Any, masked: bool, first: int, rows: int, column: int, columns: int, target: int, total: Any
-) -> None:
-    """Some columns of rows of a gradient (..., D) as `column_place` has them, 0 where ReLU blocks, and their sums.
+def copy_columns(grad: int, output: int, step: int, rows: int, columns: int, target: int, total: Any) -> None:
+    """Rows of a gradient as `column_place` has them, 0 where ReLU blocks; `total` (columns,) gets their sum added.
 
-    target: address. total[column + k] += the sum of column k.
+    grad, output (0 if there is no ReLU) and target are addresses; a row begins `step` floats behind the last one.
     """
-    step = grad.shape[-1]
-    sums = np.zeros(columns + LANES, np.float32)
+    sums, masked = np.zeros(columns + LANES, np.float32), output != 0
     for row in range(rows):
-        begin = 4 * ((first + row) * step + column)
         for start in range(0, columns, LANES):
-            place, at = target + 4 * column_place(start, row, rows), begin + 4 * start
-            copy_vector(grad.ctypes.data + at, output.ctypes.data + at, masked, place, columns - start)
+            at, place = 4 * (row * step + start), target + 4 * column_place(start, row, rows)
+            copy_vector(grad + at, output + at, masked, place, columns - start)
             add_vector(place, sums.ctypes.data + 4 * start)
     for k in range(columns):
-        total[column + k] += sums[k]
+        total[k] += sums[k]
 
 
 def add_up(parts: Array) -> Array:
@@ -171,10 +181,10 @@ def add_lines(parts: Any, begin: int, target: Any) -> None:
             target[k] += line[k]
 
 
-def turned_sum(parts: Array) -> Array:
-    """The same, and turned around: (parts, D, K) -> (K, D)."""
-    total = empty(parts.shape[:0:-1])
-    _turned_sum(parts.reshape(len(parts), -1), total)  # (parts, D * K)
+def turned_sum(parts: Array, first: int = 0, rows: int | None = None) -> Array:
+    """The same for some of the rows of the parts, all if not given, and turned around: (parts, D, K) -> (K, rows)."""
+    total = empty((parts.shape[2], parts.shape[1] if rows is None else rows))
+    _turned_sum(parts.reshape(len(parts), -1), first, total)  # (parts, D * K)
     return total
 
 
@@ -183,7 +193,7 @@ SQUARE = 16
 
 
 @parallel
-def _turned_sum(workers: int, parts: Array, total: Array) -> None:
+def _turned_sum(workers: int, parts: Array, first_row: int, total: Array) -> None:
     columns, rows = total.shape
     for band in prange((columns + SQUARE - 1) // SQUARE):
         first, end = band * SQUARE, min(columns, (band + 1) * SQUARE)
@@ -191,48 +201,66 @@ def _turned_sum(workers: int, parts: Array, total: Array) -> None:
         for row in range(0, rows, SQUARE):
             height = min(SQUARE, rows - row)
             for r in range(height):
-                add_lines(parts, (row + r) * columns + first, square[r, : end - first])
+                add_lines(parts, (first_row + row + r) * columns + first, square[r, : end - first])
             for column in range(first, end):
                 for r in range(height):
                     total[column, row + r] = square[r, column - first]
 
 
-def product_weight_grad(grad: Array, output: Array | None, x: Array) -> tuple[Array, Array]:
-    """The same for matrices, one place a row: (M, O) and (M, C) -> (C, O) and (O,)."""
-    (rows, filters), depth = grad.shape, x.shape[1]
+def product_weight_grads(
+    grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
+) -> list[tuple[Array, Array]]:
+    """The same for matrices, one place a row: each (M, O) and the one (M, C) -> (C, O) and (O,) each.
+
+    Several gradients meet each block of x while it is in the cache.
+    """
+    rows, depth = x.shape
+    if rows == 0:
+        return [(np.zeros((depth, g.shape[1]), np.float32), np.zeros(g.shape[1], np.float32)) for g in grads]
     count = -(-rows // BLOCK_ROWS)
     parts = min(sections(rows), count)
     splits = max(1, min(depth // LEAST_COLUMNS, ENOUGH_TASKS // parts))
-    sums, bias_sums = empty((parts, filters, depth)), empty((parts, filters))
-    _product_weight_grad(
-        count, splits, grad, grad if output is None else output, output is not None, x, sums,
-        bias_sums, scratch(workers(), BLOCK_ROWS * (filters + GROUP)),
+    filters = [grad.shape[1] for grad in grads]
+    starts = np.cumsum([0, *filters])
+    sums, bias_sums = empty((parts, int(starts[-1]), depth)), empty((parts, int(starts[-1])))
+    _product_weight_grads(
+        count, splits, addresses(grads), addresses(outputs), starts, x, sums, bias_sums,
+        scratch(workers(), BLOCK_ROWS * (max(filters) + GROUP)),
     )
-    return turned_sum(sums), add_up(bias_sums)
+    bias_grad = add_up(bias_sums)
+    return [
+        (turned_sum(sums, start, width), bias_grad[start : start + width])
+        for start, width in zip(starts.tolist(), filters, strict=False)
+    ]
 
 
 @parallel
-def _product_weight_grad(
-    workers: int, count: int, splits: int, grad: Array, output: Array, masked: bool, x: Array, sums: Array,
+def _product_weight_grads(
+    workers: int, count: int, splits: int, grads: Array, outputs: Array, starts: Array, x: Array, sums: Array,
     bias_sums: Array, columns: Array,
 ) -> None:
-    counter, (parts, filters, depth) = np.zeros(1, np.int64), sums.shape
+    counter, (parts, _, depth) = np.zeros(1, np.int64), sums.shape
     for worker in prange(workers):
         offsets, spare = np.arange(0, BLOCK_ROWS * depth, depth), np.empty(1, np.float32)
         task = next_part(counter)
         while task < parts * splits:
             part, split = task // splits, task % splits
             begin, end = split * depth // splits, (split + 1) * depth // splits
-            bias_sum = bias_sums[part] if split == 0 else np.empty(filters, np.float32)
+            bias_sum = bias_sums[part] if split == 0 else np.empty(starts[-1], np.float32)
             bias_sum[:] = np.float32(0)
             for block in range(part * count // parts, (part + 1) * count // parts):
                 first = block * BLOCK_ROWS
-                rows = min(BLOCK_ROWS, len(x) - first)
-                copy_columns(grad, output, masked, first, rows, 0, filters, columns[worker].ctypes.data, bias_sum)
+                rows, x_rows = min(BLOCK_ROWS, len(x) - first), x.ctypes.data + 4 * first * depth
                 if splits == 1:
-                    bring_near(x.reshape(x.size), first * depth, (first + rows) * depth, spare)
-                columns_product(
-                    columns[worker].ctypes.data, rows, filters, x.ctypes.data + 4 * (first * depth + begin), offsets,
-                    end - begin, sums[part].ctypes.data + 4 * begin, depth, block > part * count // parts,
-                )
+                    bring_near(x_rows, rows * depth, spare)
+                for k in range(len(grads)):
+                    filters, row = starts[k + 1] - starts[k], starts[k]
+                    copy_columns(
+                        grads[k] + 4 * first * filters, outputs[k] + 4 * first * filters if outputs[k] != 0 else 0,
+                        filters, rows, filters, columns[worker].ctypes.data, bias_sum[row : row + filters],
+                    )
+                    columns_product(
+                        columns[worker].ctypes.data, rows, filters, x_rows + 4 * begin, offsets, end - begin,
+                        sums[part].ctypes.data + 4 * (row * depth + begin), depth, block > part * count // parts,
+                    )
             task = next_part(counter)

@@ -14,12 +14,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from kernels.cpu.jit import compiled
-from kernels.geometry import Padding, Pair, valid_outputs
+from kernels.geometry import Padding, Pair, valid_outputs, winner_dtype
 from kernels.layout import Array
 
 IN_REGISTERS = 9
 """Pixels that a loop handles at once: those of a 3x3 window."""
-NOBODY = -1  # no tap has this number
 Patterns = dict[tuple[tuple[int, int], ...], int]
 
 
@@ -90,8 +89,9 @@ def window_plan(
 
     There are few different patterns (inside, and at each border), so their lists stay in the cache. Returns pattern
     and first place met of each row (H, 2) and column (W, 2), and for each pair of patterns how many pixels its list
-    has (R, C), their offsets from the first (R, C, taps) and their tap numbers (R, C, taps). Lists are filled up to
-    IN_REGISTERS: with copies of the last pixel, which change no maximum, or with pixels that nobody has won.
+    has (R, C), their offsets from the first (R, C, taps) and their tap numbers (R, C, taps) in the winners' dtype.
+    Lists are filled up to IN_REGISTERS: with copies of the last pixel, which change no maximum, or with pixels that
+    nobody has won.
     """
     axes = []
     for axis in (0, 1):
@@ -107,7 +107,8 @@ def window_plan(
     length = max(IN_REGISTERS, kernel[0] * kernel[1])
     counts = np.zeros((max(1, len(row_patterns)), max(1, len(col_patterns))), np.int64)
     offsets = np.zeros((*counts.shape, length), np.int64)
-    numbers = np.full(offsets.shape, NOBODY, np.int32)
+    dtype = winner_dtype(kernel)
+    numbers = np.full(offsets.shape, np.iinfo(dtype).max, dtype)  # no tap has this number
     for (row_pattern, r), (col_pattern, c) in itertools.product(row_patterns.items(), col_patterns.items()):
         pairs = [
             ((down * width + right) * channels, i * kernel[1] + j)
@@ -126,4 +127,12 @@ def nine(values: Any, more: Any) -> Any:
     return (
         values[0] + more, values[1] + more, values[2] + more, values[3] + more, values[4] + more, values[5] + more,
         values[6] + more, values[7] + more, values[8] + more,
+    )
+
+
+@compiled
+def nine_numbers(values: Any) -> Any:
+    """The first nine values as they are."""
+    return (
+        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7], values[8],
     )

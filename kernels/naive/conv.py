@@ -20,6 +20,8 @@ All arrays are NHWC, weights (kh, kw, C/groups, O). With `groups`, the channels 
 filter sees only its group's share.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kernels.geometry import Padding, Pair, output_size
@@ -93,6 +95,33 @@ def conv2d_weight_grad(
             if 0 <= row < h and 0 <= col < w:
                 weight_grad[i, j, c, o] += g * x[image, row, col, first + c]
     return weight_grad, bias_grad
+
+
+POINTWISE: tuple[Pair, Padding, Pair, int] = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+"""Stride, padding, dilation and groups of a convolution that looks at one pixel."""
+
+
+def pointwise_input_grad(
+    grads: Sequence[Array], outputs: Sequence[Array | None], weights: Sequence[Array], into: Array | None
+) -> Array:
+    """What 1x1 convolutions of one input owe it together: each (N, H, W, O) and (1, 1, C, O) -> (N, H, W, C).
+
+    Added to the array `into`, if there is one, which is then the result.
+    """
+    for grad, output, weight in zip(grads, outputs, weights, strict=True):
+        into = conv2d_input_grad(grad, output, weight, grad.shape[1:3], *POINTWISE, into)
+    assert into is not None
+    return into
+
+
+def pointwise_weight_grads(
+    grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
+) -> list[tuple[Array, Array]]:
+    """Gradients of their weights and biases: each (N, H, W, O), and (N, H, W, C) -> (1, 1, C, O) and (O,) each."""
+    return [
+        conv2d_weight_grad(grad, output, x, (1, 1), *POINTWISE)
+        for grad, output in zip(grads, outputs, strict=True)
+    ]
 
 
 def channel_sum(grad: Array) -> Array:

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from kernels.geometry import Padding, Pair, output_size
+from kernels.geometry import Padding, Pair, output_size, winner_dtype
 from kernels.layout import Array
 
 
@@ -28,7 +28,7 @@ def max_pool2d(
     n, h, w, channels = x.shape
     oh, ow = output_size((h, w), kernel, stride, padding, dilation, ceil_mode)
     y = np.zeros((n, oh, ow, channels), x.dtype)
-    winner = np.zeros((n, oh, ow, channels), np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
+    winner = np.zeros((n, oh, ow, channels), winner_dtype(kernel))
     for image, oh, ow, c in np.ndindex(y.shape):
         best, best_tap, seen = -math.inf, 0, False
         for i, j in np.ndindex(kernel):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kernels.geometry import Padding, Pair, adaptive_window, output_size, valid_outputs
+from kernels.geometry import Padding, Pair, adaptive_window, output_size, valid_outputs, winner_dtype
 from kernels.layout import Array
 
 Tap = tuple[int, tuple[slice, slice], tuple[slice, slice]]
@@ -33,14 +33,13 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """Maximum of each window, and which tap won it: (N, H, W, C) -> two (N, OH, OW, C).
 
-    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. The winners take one byte each
-    where the window has at most 256 taps.
+    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. Winners are of `winner_dtype`.
     """
     n, h, w, c = x.shape
     oh, ow = output_size((h, w), kernel, stride, padding, dilation, ceil_mode)
     taps = window_taps((h, w), (oh, ow), kernel, stride, padding, dilation)
     y = np.full((n, oh, ow, c), -np.inf, x.dtype)
-    winner = np.zeros((n, oh, ow, c), np.uint8 if len(taps) <= 256 else np.int32)
+    winner = np.zeros((n, oh, ow, c), winner_dtype(kernel))
     for image, best, which in zip(x, y, winner, strict=True):
         for _, outputs, inputs in taps:
             np.maximum(best[outputs], image[inputs], out=best[outputs])

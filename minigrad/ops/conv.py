@@ -1,5 +1,6 @@
 """Convolution: a filter slides over the image. Backward convolves too, once for the input and once for the weight."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ from kernels.geometry import Padding, output_size, span
 from kernels.layout import Array, hwio, nchw, nhwc, oihw
 from minigrad.function import Function
 from minigrad.ops.arguments import both_sides, pair, require_activation, require_axes, require_output
+
+POINTWISE = ((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+"""Kernel, stride, padding, dilation and groups of a 1x1 convolution, which sees one pixel at a time."""
 
 
 class Conv2d(Function):
@@ -79,6 +83,8 @@ class Conv2d(Function):
         x, w = nhwc(input), hwio(weight)
         y: Array = self.kernels.conv2d(x, w, bias, *self.window, self.activation)
         needs_x = self.needs[1] or self.needs[2]
+        if (kernel, *self.window) == POINTWISE:
+            self.team = ("pointwise", self.needs)
         self.save(x if needs_x else None, w if self.needs[0] else None, y if self.activation else None)
         return nchw(y)
 
@@ -87,14 +93,33 @@ class Conv2d(Function):
         g = nhwc(grad)
         x_grad = w_grad = bias_grad = None
         if self.needs[0]:
-            sum_so_far = self.into[0]
-            into = None if sum_so_far is None else np.moveaxis(sum_so_far, 1, -1)  # (N, C, H, W) -> (N, H, W, C)
-            if into is not None and into.flags.c_contiguous:
-                self.kernels.conv2d_input_grad(g, y, w, self.size, *self.window, into)
-                x_grad = sum_so_far
-            else:
-                x_grad = nchw(self.kernels.conv2d_input_grad(g, y, w, self.size, *self.window, None))
+            into = self._sum_so_far()
+            result = self.kernels.conv2d_input_grad(g, y, w, self.size, *self.window, into)
+            x_grad = nchw(result) if into is None else self.into[0]
         if self.needs[1] or self.needs[2]:
             w_grad, bias_grad = self.kernels.conv2d_weight_grad(g, y, x, self.kernel_size, *self.window)
             w_grad = oihw(w_grad)
         return x_grad, w_grad if self.needs[1] else None, bias_grad if self.needs[2] else None
+
+    def _sum_so_far(self) -> Array | None:
+        """What others have sent to the input, if the kernels can add to it where it lies: (N, H, W, C)."""
+        if self.into[0] is None:
+            return None
+        moved = np.moveaxis(self.into[0], 1, -1)  # (N, C, H, W) -> (N, H, W, C)
+        return moved if moved.flags.c_contiguous else None
+
+    @staticmethod
+    def team_backward(team: Sequence["Conv2d"], grads: Sequence[Array]) -> list[tuple[Array | None, ...]]:
+        """1x1 convolutions of one input: its gradient is written once, and it is read once for all weights."""
+        inputs, weights, outputs = zip(*(member.saved for member in team), strict=True)
+        head, gs = team[0], [nhwc(grad) for grad in grads]
+        into = head._sum_so_far()
+        result = head.kernels.pointwise_input_grad(gs, outputs, weights, into)
+        x_grads = [nchw(result) if into is None else head.into[0], *[None] * (len(team) - 1)]
+        if not head.needs[1] and not head.needs[2]:
+            return [(x_grad, None, None) for x_grad in x_grads]
+        pairs = head.kernels.pointwise_weight_grads(gs, outputs, inputs[0])
+        return [
+            (x_grad, oihw(w_grad) if head.needs[1] else None, bias_grad if head.needs[2] else None)
+            for x_grad, (w_grad, bias_grad) in zip(x_grads, pairs, strict=True)
+        ]

@@ -40,8 +40,10 @@ def test_the_cases_are_what_a_step_calls(small_cases: dict[Case, int]) -> None:
     def calls(kernel: str) -> int:
         return sum(count for given, count in small_cases.items() if given.kernel == kernel)
 
-    assert calls("conv2d") == calls("conv2d_weight_grad") == 57
-    assert calls("conv2d_input_grad") == 56  # nobody needs the image's gradient
+    assert calls("conv2d") == 57
+    assert calls("conv2d_weight_grad") == 57 - 9 * 3  # three 1x1 convolutions of a block run backward together
+    assert calls("pointwise_weight_grads") == calls("pointwise_input_grad") == 9
+    assert calls("conv2d_input_grad") == 56 - 9 * 3  # nobody needs the image's gradient
     assert calls("max_pool2d") == calls("max_pool2d_backward") == 13
     assert calls("cat") == calls("split") == 9
     assert calls("dropout") == 2  # forward and backward are the same call
@@ -52,11 +54,11 @@ def test_the_cases_are_what_a_step_calls(small_cases: dict[Case, int]) -> None:
 
 def test_gradients_are_added_to_others_where_the_step_does_so(small_cases: dict[Case, int]) -> None:
     adding = {given: count for given, count in small_cases.items() if dict(given.arguments).get("into") is not None}
-    assert sum(adding.values()) == 9 * 3  # the 1x1 convolutions of a block add to what its pooling has sent
+    assert sum(adding.values()) == 9  # the 1x1 convolutions of a block add to what its pooling has sent
     for given in adding:
         a = dict(given.arguments)
-        assert given.kernel == "conv2d_input_grad"
-        assert a["into"].shape == (BATCH, *a["size"], a["weight"].shape[2])
+        assert given.kernel == "pointwise_input_grad"
+        assert a["into"].shape == (*a["grads"][0].shape[:3], a["weights"][0].shape[2])
 
 
 def adding_case(small_cases: dict[Case, int]) -> Case:

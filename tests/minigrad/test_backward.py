@@ -92,6 +92,89 @@ def test_a_borrowed_gradient_is_never_added_to() -> None:
         assert grad_of(z) == [1, 1]
 
 
+class Scaled(Function):
+    """a * b, a team with others of its kind that see the same `a`."""
+
+    teams: ClassVar[list[int]] = []
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.team = "scaled"
+        self.save(a, b)
+        return a * b
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        a, b = self.saved
+        self.teams.append(1)
+        return grad * b, grad * a
+
+    @staticmethod
+    def team_backward(team: Any, grads: Any) -> list[tuple[Array | None, ...]]:
+        Scaled.teams.append(len(team))
+        (a, _), *_ = (member.saved for member in team)
+        owed = sum(grad * member.saved[1] for member, grad in zip(team, grads, strict=True))
+        return [(owed if member is team[0] else None, grad * a) for member, grad in zip(team, grads, strict=True)]
+
+
+@pytest.fixture
+def teams() -> list[int]:
+    """The sizes of the teams of `Scaled` that have run."""
+    Scaled.teams.clear()
+    return Scaled.teams
+
+
+@pytest.mark.parametrize("is_leaf", [False, True])
+def test_operations_of_a_team_run_together(teams: list[int], is_leaf: bool) -> None:
+    x, a, b, c = leaf(1, -1), leaf(2, 3), leaf(5, 7), leaf(11, 13)
+    y = x if is_leaf else x * 1.0
+    first = Scaled()(y, a)
+    (Scaled()(first, c) + Scaled()(y, b)).sum().backward()
+    assert teams == [1, 2]  # the second sees another input
+    assert [grad_of(t) for t in (x, a, b, c)] == [[27, 46], [11, -13], [1, -1], [2, -3]]
+
+
+def test_a_team_does_not_wait_for_what_others_wait_for(teams: list[int]) -> None:
+    """The second operation's weight was computed from the first one's result: together they would wait for ever."""
+    x, a = leaf(1, -1), leaf(2, 3)
+    y = x * 1.0
+    first = Scaled()(y, a)
+    Scaled()(y, first * 1.0).sum().backward()
+    assert teams == [1, 1]
+    assert [grad_of(t) for t in (x, a)] == [[4, -6], [1, 1]]
+
+
+def test_operations_of_a_team_run_alone_where_an_observer_wants_their_own_gradients(teams: list[int]) -> None:
+    x, a = leaf(1, -1), leaf(2, 3)
+    y = x * 1.0
+    loss = (Scaled()(y, a) + Scaled()(y, a)).sum()
+    with observe(Observer()):
+        loss.backward()
+    assert teams == [1, 1]
+    assert [grad_of(t) for t in (x, a)] == [[4, 6], [2, -2]]
+
+
+def test_each_member_of_a_team_has_its_hooks_and_its_observers(teams: list[int]) -> None:
+    class Watching(Observer):
+        needs_own_gradients = False
+        seen: ClassVar[list[str]] = []
+
+        def before_backward(self, function: Function, gradient: Array) -> None:
+            self.seen.append(f"before {function.name}")
+
+        def after_backward(self, function: Function, gradients: tuple[Array | None, ...]) -> None:
+            self.seen.append(f"after {function.name}")
+
+    x, a, b = leaf(1, -1), leaf(2, 3), leaf(5, 7)
+    y = x * 1.0
+    first, second = Scaled()(y, a), Scaled()(y, b)
+    first.register_hook(lambda gradient: gradient * 10)
+    second.register_hook(lambda gradient: gradient * 100)
+    loss = (first + second).sum()
+    with observe(Watching()):
+        loss.backward()
+    assert [grad_of(t) for t in (x, a, b)] == [[520, 730], [10, -10], [100, -100]]
+    assert Watching.seen[4:8] == ["before Scaled", "before Scaled", "after Scaled", "after Scaled"]
+
+
 def test_matrix_times_itself_agrees() -> None:
     agree(lambda F, x: x @ x, normal(3, 3), check=True)
 

@@ -12,9 +12,31 @@ from kernels import layout as kernel_layout
 from minigrad import Tensor, functional as F
 from tests.minigrad.against_torch import DTYPES, LAYOUTS, agree, normal, spaced
 
+
+def used_elsewhere(F: Any, x: Any, w: Any, v: Any, b: Any) -> Any:
+    y = x * 2
+    return y * y * F.conv2d(y, w, b) + F.conv2d(y, v, b) + y + F.conv2d(y, w)
+
+
+def computed_weight(F: Any, x: Any, w: Any, v: Any) -> Any:
+    y = x * 2
+    a = F.conv2d(y, w)
+    return a * F.conv2d(y, v + a.mean()) + F.conv2d(y, v)
+
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "3x3": (lambda F, x, w, b: F.conv2d(x, w, b), (normal(2, 3, 4, 5), normal(4, 3, 3, 3), normal(4))),
     "1x1": (lambda F, x, w, b: F.conv2d(x, w, b), (normal(2, 3, 2, 3), normal(4, 3, 1, 1), normal(4))),
+    "1x1 together": (
+        lambda F, x, w, v, b: F.conv2d(F.conv2d(x, w, b) + F.conv2d(x, v), w) + F.conv2d(x, w),
+        (normal(2, 3, 2, 3), normal(3, 3, 1, 1), normal(3, 3, 1, 1, seed=1), normal(3)),
+    ),
+    "1x1 together, their input used elsewhere too": (
+        used_elsewhere, (normal(2, 3, 2, 3), normal(3, 3, 1, 1), normal(3, 3, 1, 1, seed=1), normal(3)),
+    ),
+    "1x1 together, a weight computed": (
+        computed_weight, (normal(2, 3, 2, 3), normal(3, 3, 1, 1), normal(3, 3, 1, 1, seed=1)),
+    ),
     "no bias": (lambda F, x, w: F.conv2d(x, w), (normal(1, 2, 3, 3), normal(2, 2, 2, 2))),
     "strides and padding": (
         lambda F, x, w, b: F.conv2d(x, w, b, (2, 1), (1, 2)), (normal(2, 2, 5, 4), normal(3, 2, 3, 2), normal(3)),
