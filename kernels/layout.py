@@ -23,7 +23,7 @@ def nhwc(x: Array) -> Array:
     Shapes: (N, C, H, W) -> (N, H, W, C); likewise (N, C) and (N, C, L). Copies are counted in `copies`.
     """
     global copies
-    moved = np.moveaxis(x, 1, -1)
+    moved = x.transpose(0, *range(2, x.ndim), 1)
     if moved.flags.c_contiguous:
         return moved
     copies += 1
@@ -32,7 +32,7 @@ def nhwc(x: Array) -> Array:
 
 def nchw(y: Array) -> Array:
     """The way back: the last axis moved to position 1, always a view. (N, H, W, C) -> (N, C, H, W)."""
-    return np.moveaxis(y, -1, 1)
+    return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
 
 
 def hwio(weight: Array) -> Array:

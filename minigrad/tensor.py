@@ -17,7 +17,7 @@ from minigrad import ops  # operations make tensors, and tensors call operations
 from minigrad.ops.arguments import resolve_axis
 
 Hook = Callable[[Array], Array | None]
-DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+DTYPES = tuple(map(np.dtype, ("float32", "float64", "int32", "int64", "uint8", "bool")))
 
 
 class MaxResult(NamedTuple):
@@ -44,8 +44,8 @@ def as_data(data: Any) -> Array:
     array: Array = np.asarray(data)
     if array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
-    if array.dtype.name not in DTYPES:
-        raise TypeError(f"data: given dtype {array.dtype}, expected one of {', '.join(DTYPES)}")
+    if array.dtype not in DTYPES:
+        raise TypeError(f"data: given dtype {array.dtype}, expected one of {', '.join(map(str, DTYPES))}")
     return array
 
 

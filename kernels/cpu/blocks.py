@@ -6,7 +6,7 @@ every window row is one contiguous run. Where ReLU blocks a gradient, the copy h
 where the gradient is read".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,9 +150,13 @@ def bring_near(address: int, floats: int, spare: Any) -> None:
     spare[0] = total
 
 
-def scratch(workers: int, floats: int) -> Array:
-    """Memory for each worker, (workers, `floats` rounded up to cache lines)."""
-    return empty((workers, -(-floats // LINE) * LINE))
+def scratch(workers: int, *floats: int) -> Iterator[Array]:
+    """Memory for each worker, one array (workers, floats rounded up to cache lines) for each of the sizes."""
+    lines = [-(-size // LINE) * LINE for size in floats]
+    memory = empty((workers * sum(lines),))
+    for size in lines:
+        yield memory[: workers * size].reshape(workers, size)
+        memory = memory[workers * size :]
 
 
 def addresses(arrays: Sequence[Array | None]) -> Array:

@@ -20,6 +20,7 @@ from kernels.cpu import winograd, winograd_weight_grad
 from kernels.cpu.correlate import NO_FLOOR, correlate, forward_phase, input_phases
 from kernels.cpu.jit import compiled, next_part, parallel
 from kernels.cpu.matmul import Factor, matmul
+from kernels.cpu.sums import turned_weight
 from kernels.cpu.weight_grad import product_weight_grads, sections, weight_grad
 from kernels.geometry import Padding, Pair, output_size
 from kernels.layout import Array
@@ -117,10 +118,8 @@ def conv2d_input_grad(
     if name == "matmul":
         matmul([Factor(_rows(grad), _rows(output), weight[0, 0], turned=True)], None, NO_FLOOR, add, _rows(x_grad))
     elif name == "winograd":
-        turned = weight[::-1, ::-1].transpose(0, 1, 3, 2)
-        winograd.convolve(
-            grad, output, turned, None, (kh - 1 - padding[0][0], kw - 1 - padding[1][0]), NO_FLOOR, add, x_grad
-        )
+        before = kh - 1 - padding[0][0], kw - 1 - padding[1][0]
+        winograd.convolve(grad, output, turned_weight(weight), None, before, NO_FLOOR, add, x_grad)
     else:
         phases = list(input_phases(size, (kh, kw), stride, padding, dilation))
         if not add and sum(phase.places[0] * phase.places[1] for phase in phases) < size[0] * size[1]:

@@ -103,11 +103,12 @@ def correlate(
         len(source), phase.places, phase.steps, phase.row_shifts, phase.col_shifts, BLOCK_ROWS
     )
     tap_offsets, run = tap_runs(phase, blocks.source_cols, source.shape[3], groups)
+    threads = workers()
     _correlate(
         blocks, blocks.total, source, source if output is None else output, output is not None, tap_offsets, run,
         packed(b, False), padded_start(bias, groups, columns), floor, add, out, phase.first, phase.step,
-        scratch(workers(), blocks.pixels * source.shape[3]),
-        np.empty((workers(), 2, blocks.places + MOST_ROWS), np.int64),
+        *scratch(threads, blocks.pixels * source.shape[3]),
+        np.empty((threads, 2, blocks.places + MOST_ROWS), np.int64),
     )
 
 

@@ -52,7 +52,7 @@ def matmul(factors: Sequence[Factor], bias: Array | None, floor: Any, add: bool,
     masked = max((source.shape[1] for source, output, *_ in factors if output is not None), default=0)
     _matmul(
         -(-rows // block_rows), block_rows, addresses(sources), addresses(outputs), depths, addresses(panels),
-        padded_start(bias, 1, columns)[0], floor, add, out, scratch(workers(), block_rows * masked + LANES),
+        padded_start(bias, 1, columns)[0], floor, add, out, *scratch(workers(), block_rows * masked + LANES),
     )
 
 

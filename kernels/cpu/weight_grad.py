@@ -35,6 +35,7 @@ from kernels.cpu.correlate import Phase, tap_runs
 from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, column_place, columns_product
 from kernels.cpu.jit import compiled, next_part, parallel, workers
 from kernels.cpu.microkernel import GROUP
+from kernels.cpu.sums import add_up, turned_sum
 from kernels.cpu.vector_ops import add_vector, copy_vector
 from kernels.cpu.vectors import LANES
 from kernels.layout import Array
@@ -65,12 +66,15 @@ def weight_grad(phase: Phase, grad: Array, output: Array | None, x: Array, group
     joined = run < 2 * LANES
     parts = min(sections(len(x) * phase.places[0] * phase.places[1]), blocks.total)
     sums, bias_sums = empty((parts, filters, depth)), empty((parts, filters))
+    threads = workers()
     _weight_grad(
         blocks, blocks.total, grad, grad if output is None else output, output is not None, x, tap_offsets, run,
-        joined, groups, sums, bias_sums, scratch(workers(), blocks.pixels * x.shape[3] + LANES),
-        scratch(workers(), blocks.places * (depth if joined else 0) + LANES),
-        scratch(workers(), blocks.places * (filters // groups + GROUP)),
-        np.empty((workers(), blocks.places + MOST_ROWS), np.int64),
+        joined, groups, sums, bias_sums,
+        *scratch(
+            threads, blocks.pixels * x.shape[3] + LANES, blocks.places * (depth if joined else 0) + LANES,
+            blocks.places * (filters // groups + GROUP),
+        ),
+        np.empty((threads, blocks.places + MOST_ROWS), np.int64),
     )
     return turned_sum(sums), add_up(bias_sums)
 
@@ -150,63 +154,6 @@ def copy_columns(grad: int, output: int, step: int, rows: int, columns: int, tar
         total[k] += sums[k]
 
 
-def add_up(parts: Array) -> Array:
-    """The sum over axis 0, in its order: (parts, ...) -> (...)."""
-    total = empty(parts.shape[1:])
-    flat = parts.reshape(len(parts), -1)  # (parts, ...) -> (parts, D)
-    _add_up(flat, total.reshape(-1), -(-flat.shape[1] // CHUNK))
-    return total
-
-
-CHUNK = 1 << 12
-
-
-@parallel
-def _add_up(workers: int, parts: Array, total: Array, chunks: int) -> None:
-    for chunk in prange(chunks):
-        begin, end = chunk * CHUNK, min(total.size, (chunk + 1) * CHUNK)
-        target = total[begin:end]
-        add_lines(parts, begin, target)
-
-
-@compiled
-def add_lines(parts: Any, begin: int, target: Any) -> None:
-    """target = the sum over axis 0 of parts[:, begin:], as far as it is long."""
-    first = parts[0, begin : begin + target.size]
-    for k in range(target.size):
-        target[k] = first[k]
-    for part in range(1, len(parts)):
-        line = parts[part, begin : begin + target.size]
-        for k in range(target.size):
-            target[k] += line[k]
-
-
-def turned_sum(parts: Array, first: int = 0, rows: int | None = None) -> Array:
-    """The same for some of the rows of the parts, all if not given, and turned around: (parts, D, K) -> (K, rows)."""
-    total = empty((parts.shape[2], parts.shape[1] if rows is None else rows))
-    _turned_sum(parts.reshape(len(parts), -1), first, total)  # (parts, D * K)
-    return total
-
-
-SQUARE = 16
-"""Rows and columns that are turned around at a time, in the L1 cache."""
-
-
-@parallel
-def _turned_sum(workers: int, parts: Array, first_row: int, total: Array) -> None:
-    columns, rows = total.shape
-    for band in prange((columns + SQUARE - 1) // SQUARE):
-        first, end = band * SQUARE, min(columns, (band + 1) * SQUARE)
-        square = np.empty((SQUARE, SQUARE), np.float32)
-        for row in range(0, rows, SQUARE):
-            height = min(SQUARE, rows - row)
-            for r in range(height):
-                add_lines(parts, (first_row + row + r) * columns + first, square[r, : end - first])
-            for column in range(first, end):
-                for r in range(height):
-                    total[column, row + r] = square[r, column - first]
-
-
 def product_weight_grads(
     grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
 ) -> list[tuple[Array, Array]]:
@@ -225,7 +172,7 @@ def product_weight_grads(
     sums, bias_sums = empty((parts, int(starts[-1]), depth)), empty((parts, int(starts[-1])))
     _product_weight_grads(
         count, splits, addresses(grads), addresses(outputs), starts, x, sums, bias_sums,
-        scratch(workers(), BLOCK_ROWS * (max(filters) + GROUP)),
+        *scratch(workers(), BLOCK_ROWS * (max(filters) + GROUP)),
     )
     bias_grad = add_up(bias_sums)
     return [

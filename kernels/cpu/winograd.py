@@ -78,12 +78,15 @@ def convolve(
     wanted = max(LEAST_TILES, CACHE_BYTES // (4 * places * (depth + padded_columns)))
     blocks = deal_tiles(chosen, n, (height, width), (-before[0], -before[1]), chosen.n, wanted)
     panels = empty((places, depth * padded_columns))
-    transform_weight(chosen, np.ascontiguousarray(weight), panels)
+    transform_weight(chosen, weight, panels)
+    threads = workers()
     _convolve(
         chosen, blocks, blocks.total, source, source if output is None else output, output is not None, panels,
-        padded_start(bias, 1, columns)[0], floor, add, out, scratch(workers(), blocks.pixels * depth),
-        scratch(workers(), places * blocks.places * depth), scratch(workers(), places * blocks.places * padded_columns),
-        np.empty((workers(), 3, blocks.places + MOST_ROWS), np.int64),
+        padded_start(bias, 1, columns)[0], floor, add, out,
+        *scratch(
+            threads, blocks.pixels * depth, places * blocks.places * depth, places * blocks.places * padded_columns
+        ),
+        np.empty((threads, 3, blocks.places + MOST_ROWS), np.int64),
     )
 
 

@@ -19,7 +19,8 @@ from kernels.cpu.blocks import Blocks, block_bounds, copy_block, place_offsets, 
 from kernels.cpu.gemm import MOST_ROWS, columns_product
 from kernels.cpu.jit import compiled, next_part, parallel, workers
 from kernels.cpu.microkernel import GROUP
-from kernels.cpu.weight_grad import LEAST_COLUMNS, add_up, sections
+from kernels.cpu.sums import add_up
+from kernels.cpu.weight_grad import LEAST_COLUMNS, sections
 from kernels.cpu.winograd_tiles import Plan, deal_tiles, plan, transform_back, transform_grads, transform_inputs
 from kernels.geometry import Pair
 from kernels.layout import Array
@@ -43,12 +44,15 @@ def weight_grad(
     places = chosen.n**2
     sums, bias_sums = empty((parts, places, channels, filters)), empty((parts, filters))
     most = -(-channels // splits)
+    threads = workers()
     _weight_grad(
         chosen, blocks, grad_blocks, blocks.total, splits, grad, grad if output is None else output,
-        output is not None, x, sums, bias_sums, scratch(workers(), blocks.pixels * channels),
-        scratch(workers(), grad_blocks.pixels * filters), scratch(workers(), places * blocks.places * (most + GROUP)),
-        scratch(workers(), places * blocks.places * filters),
-        np.empty((workers(), 3, blocks.places + MOST_ROWS), np.int64),
+        output is not None, x, sums, bias_sums,
+        *scratch(
+            threads, blocks.pixels * channels, grad_blocks.pixels * filters,
+            places * blocks.places * (most + GROUP), places * blocks.places * filters,
+        ),
+        np.empty((threads, 3, blocks.places + MOST_ROWS), np.int64),
     )
     weight = empty((r, r, channels, filters))
     transform_back(chosen, add_up(sums).reshape(places, -1), weight.reshape(r * r, -1))

@@ -10,7 +10,7 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
     """An int, or a pair of ints, as a pair (rows, columns), each at least `minimum`. ValueError or TypeError."""
     values = tuple(value) if isinstance(value, tuple | list) else (value, value)
     try:
-        numbers = tuple(operator.index(v) for v in values)
+        numbers = tuple(map(operator.index, values))
     except TypeError:
         raise TypeError(f"{name}: given {value!r}, expected an int or a pair of ints") from None
     if len(numbers) != 2 or min(numbers) < minimum:
