@@ -52,7 +52,7 @@ def convolutions(image_size: int, images: int) -> list[Case]:
     """GoogLeNet's convolutions, forward and backward, each once; what a gradient is added to is left out."""
     cases = []
     for given in googlenet_calls(image_size):
-        if given.kernel.startswith("conv2d"):
+        if given.kernel.startswith(("conv2d", "pointwise")):
             arguments = ((name, None if name == "into" else value) for name, value in given.arguments)
             cases.append(at_batch(Case(given.kernel, tuple(arguments)), images))
     return sorted(dict.fromkeys(cases), key=lambda case: case.kernel)
@@ -63,12 +63,17 @@ def accuracies(case: Case) -> Iterator[Accuracy]:
     arguments = filled(case)
     exact = call("reference", case.kernel, {name: _in_float64(value) for name, value in arguments.items()})
     reference = error(call("reference", case.kernel, arguments), exact)
-    errors = {name: error(call("cpu", case.kernel, arguments, name), exact) for name in algorithms.possible(case)}
+    names = algorithms.possible(case)
+    errors = {
+        name: error(call("cpu", case.kernel, arguments, name if len(names) > 1 else None), exact) for name in names
+    }
     for name, found in errors.items():
         yield Accuracy(case, name, found, errors["direct"] if name == "winograd" else reference)
 
 
 def _in_float64(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_float64(each) for each in value]
     return value.astype(np.float64) if isinstance(value, np.ndarray) else value
 
 

@@ -9,6 +9,8 @@ from kernels.geometry import output_size
 def possible(given: Case) -> list[str]:
     """The algorithms that can compute the case, the preferred one first; none if it is no convolution."""
     a = dict(given.arguments)
+    if given.kernel == "pointwise_backward":
+        return ["pointwise"]
     if not given.kernel.startswith("conv2d"):
         return []
     from kernels.cpu import conv  # here, because it imports Numba, which other backends do not need
@@ -16,7 +18,7 @@ def possible(given: Case) -> list[str]:
     kernel = a["kernel"] if "kernel" in a else a["weight"].shape[:2]
     options = (a["stride"], a["padding"], a["dilation"], a["groups"])
     places = a["grad"].shape[1:3] if "grad" in a else output_size(a["x"].shape[1:3], kernel, *options[:3])
-    return conv.possible(places, kernel, *options)
+    return list(conv.possible(places, kernel, *options))
 
 
 def insisting(algorithm: str | None) -> AbstractContextManager[None]:

@@ -20,7 +20,7 @@ CHANGED = {
     "sgd_step": ("params", "velocities"),
     "adam_step": ("params", "means", "squares"),
     "conv2d_input_grad": ("into",),
-    "pointwise_input_grad": ("into",),
+    "pointwise_backward": ("into",),
 }
 """Arguments that kernels change in place. Those of kernels that return nothing are the results."""
 

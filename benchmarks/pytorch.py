@@ -9,14 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.torch_conv import (
-    conv2d,
-    conv2d_input_grad,
-    conv2d_weight_grad,
-    padding_before,
-    pointwise_input_grad,
-    pointwise_weight_grads,
-)
+from benchmarks.torch_conv import conv2d, conv2d_input_grad, conv2d_weight_grad, padding_before, pointwise_backward
 from benchmarks.torch_memory import Memory, Rival, arrays
 from benchmarks.torch_optimizers import adam_step, sgd_step
 from kernels.layout import Array
@@ -247,7 +240,7 @@ def resize_bilinear(a: Any, memory: Memory) -> Any:
 RIVALS: dict[str, Callable[[Any, Memory], Any]] = {
     function.__name__: function
     for function in (
-        conv2d, conv2d_input_grad, conv2d_weight_grad, pointwise_input_grad, pointwise_weight_grads, channel_sum,
+        conv2d, conv2d_input_grad, conv2d_weight_grad, pointwise_backward, channel_sum,
         linear, linear_input_grad, linear_weight_grad, max_pool2d, max_pool2d_backward, avg_pool2d,
         avg_pool2d_backward, adaptive_avg_pool2d, adaptive_avg_pool2d_backward, relu, relu_backward, softmax,
         softmax_backward, log_softmax, log_softmax_backward, batch_statistics, batch_norm, batch_norm_backward,

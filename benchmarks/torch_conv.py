@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.torch_memory import Memory, Rival
+from benchmarks.torch_memory import Memory, Rival, arrays
 from kernels.layout import Array
 
 aten = torch.ops.aten
@@ -42,22 +42,11 @@ def _convolution_backward(a: Any, memory: Memory, x: Tensor, weight: Tensor, mas
 def conv2d_input_grad(a: Any, memory: Memory) -> Any:
     weight = memory.weight(a.weight)
     x = memory.empty(len(a.grad), weight.shape[1] * a.groups, *a.size)
-    return _added([_convolution_backward(a, memory, x, weight, [True, False, False])], a.into, memory)
-
-
-def _added(backwards: list[Callable[[], Any]], into: Array | None, memory: Memory) -> Callable[[], Tensor]:
-    """The sum of input gradients, and of what was there before."""
-    total = None if into is None else memory.images(into).clone()
-
-    def run() -> Tensor:
-        result = total
-        for backward in backwards:
-            part: Tensor = backward()[0]
-            result = part if result is None else result.add_(part)
-        assert result is not None
-        return result
-
-    return run
+    backward = _convolution_backward(a, memory, x, weight, [True, False, False])
+    if a.into is None:
+        return lambda: backward()[0]
+    into = memory.images(a.into).clone()
+    return lambda: into.add_(backward()[0])
 
 
 def _weight_grads(results: Any) -> list[Array]:
@@ -75,24 +64,24 @@ def _pointwise(grad: Array, output: Array | None) -> Any:
     )
 
 
-def pointwise_input_grad(a: Any, memory: Memory) -> Any:
-    x = memory.empty(*a.grads[0].shape[:1], a.weights[0].shape[2], *a.grads[0].shape[1:3])
-    backwards = [
-        _convolution_backward(_pointwise(grad, output), memory, x, memory.weight(weight), [True, False, False])
-        for grad, output, weight in zip(a.grads, a.outputs, a.weights, strict=True)
-    ]
-    return _added(backwards, a.into, memory)
-
-
-def pointwise_weight_grads(a: Any, memory: Memory) -> Any:
+def pointwise_backward(a: Any, memory: Memory) -> Any:
     x = memory.images(a.x)
     backwards = [
         _convolution_backward(
-            _pointwise(grad, output), memory, x, memory.empty(grad.shape[3], x.shape[1], 1, 1), [False, True, True]
+            SimpleNamespace(
+                grad=grad, output=output, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1
+            ),
+            memory, x, memory.weight(weight), [True, True, True],
         )
-        for grad, output in zip(a.grads, a.outputs, strict=True)
+        for grad, output, weight in zip(a.grads, a.outputs, a.weights, strict=True)
     ]
-    return Rival(
-        lambda: [backward() for backward in backwards],
-        lambda results: [array for result in results for array in _weight_grads(result)],
-    )
+    before = None if a.into is None else memory.images(a.into).clone()
+
+    def run() -> tuple[Tensor, list[Any]]:
+        total, results = before, [backward() for backward in backwards]
+        for result in results:
+            total = result[0] if total is None else total.add_(result[0])
+        assert total is not None
+        return total, results
+
+    return Rival(run, lambda result: arrays(result[0]) + [grad for each in result[1] for grad in _weight_grads(each)])

@@ -28,9 +28,8 @@ def multiply_adds(given: Case) -> int:
         return math.prod(a["grad"].shape[:-1]) * math.prod(a["weight"].shape)
     if given.kernel == "conv2d_weight_grad":
         return int(math.prod(a["grad"].shape) * math.prod(a["kernel"]) * a["x"].shape[3] // a["groups"])
-    if given.kernel.startswith("pointwise"):
-        channels = a["x"].shape[3] if "x" in a else a["weights"][0].shape[2]
-        return sum(math.prod(grad.shape) * int(channels) for grad in a["grads"])
+    if given.kernel == "pointwise_backward":
+        return sum(2 * math.prod(grad.shape) for grad in a["grads"]) * int(a["x"].shape[3])
     if given.kernel == "linear_weight_grad":
         return int(math.prod(a["grad"].shape) * a["x"].shape[1])
     return 0

@@ -23,10 +23,7 @@ IS_MINIGRADS = True
 """Lets minigrad tell this package from others named `kernels`."""
 
 TABLE: dict[str, tuple[str, ...]] = {
-    "conv": (
-        "conv2d", "conv2d_input_grad", "conv2d_weight_grad", "pointwise_input_grad", "pointwise_weight_grads",
-        "channel_sum",
-    ),
+    "conv": ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "pointwise_backward", "channel_sum"),
     "linear": ("linear", "linear_input_grad", "linear_weight_grad"),
     "pool": (
         "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",

@@ -5,6 +5,8 @@ A window of `kernel` taps, `dilation` apart, spans dilation * (kernel - 1) + 1 i
 for deep learning", 2016, relationship 14).
 """
 
+import functools
+
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
@@ -30,6 +32,7 @@ def output_length(size: int, kernel: int, stride: int, padding: Pair, dilation: 
     return length
 
 
+@functools.lru_cache(maxsize=4096)  # a network asks for the same few sizes at every step
 def output_size(
     size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool = False
 ) -> Pair:

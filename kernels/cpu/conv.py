@@ -8,6 +8,7 @@ The choice follows from the shapes alone, never from a timing: the same program 
 `algorithm(name)` insists on one where it can be done, which is how the benchmarks compare them.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,12 +17,12 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu import winograd, winograd_weight_grad
+from kernels.cpu import pointwise, winograd, winograd_weight_grad
 from kernels.cpu.correlate import NO_FLOOR, correlate, forward_phase, input_phases
 from kernels.cpu.jit import compiled, next_part, parallel
-from kernels.cpu.matmul import Factor, matmul
+from kernels.cpu.matmul import matmul
 from kernels.cpu.sums import turned_weight
-from kernels.cpu.weight_grad import product_weight_grads, sections, weight_grad
+from kernels.cpu.weight_grad import product_weight_grad, sections, weight_grad
 from kernels.geometry import Padding, Pair, output_size
 from kernels.layout import Array
 from kernels.memory import empty
@@ -45,15 +46,17 @@ def algorithm(name: str) -> Iterator[None]:
         _insisted.reset(token)
 
 
-def possible(places: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def possible(
+    places: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> tuple[str, ...]:
     """The algorithms that can compute a convolution with so many output rows and columns, the preferred one first."""
-    names = ["direct"]
     if stride == dilation == (1, 1) and groups == 1:
         if kernel == (1, 1) and padding == ((0, 0), (0, 0)):
-            names.insert(0, "matmul")
-        elif winograd.possible(kernel, padding):
-            names.insert(0 if winograd.pays(kernel, places) else 1, "winograd")
-    return names
+            return "matmul", "direct"
+        if winograd.possible(kernel, padding):
+            return ("winograd", "direct") if winograd.pays(kernel, places) else ("direct", "winograd")
+    return ("direct",)
 
 
 def _chosen(places: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> str:
@@ -88,7 +91,7 @@ def conv2d(
     if y.size == 0:
         return y
     if name == "matmul":
-        matmul([Factor(_rows(x), None, weight[0, 0], turned=False)], bias, floor, False, _rows(y))
+        matmul(_rows(x), None, weight[0, 0], False, bias, floor, False, _rows(y))
     elif name == "winograd":
         winograd.convolve(x, None, weight, bias, (padding[0][0], padding[1][0]), floor, False, y)
     else:
@@ -116,7 +119,7 @@ def conv2d_input_grad(
     if x_grad.size == 0:
         return x_grad
     if name == "matmul":
-        matmul([Factor(_rows(grad), _rows(output), weight[0, 0], turned=True)], None, NO_FLOOR, add, _rows(x_grad))
+        matmul(_rows(grad), _rows(output), weight[0, 0], True, None, NO_FLOOR, add, _rows(x_grad))
     elif name == "winograd":
         before = kh - 1 - padding[0][0], kw - 1 - padding[1][0]
         winograd.convolve(grad, output, turned_weight(weight), None, before, NO_FLOOR, add, x_grad)
@@ -145,7 +148,7 @@ def conv2d_weight_grad(
     if grad.size == 0:
         return np.zeros(shape, np.float32), np.zeros(o, np.float32)
     if name == "matmul":
-        ((weight_grads, bias_grad),) = product_weight_grads([_rows(grad)], [_rows(output)], _rows(x))
+        weight_grads, bias_grad = product_weight_grad(_rows(grad), _rows(output), _rows(x))
     elif name == "winograd":
         before = padding[0][0], padding[1][0]
         weight_grads, bias_grad = winograd_weight_grad.weight_grad(grad, output, x, kernel, before)
@@ -155,28 +158,21 @@ def conv2d_weight_grad(
     return weight_grads.reshape(shape), bias_grad
 
 
-def pointwise_input_grad(
-    grads: Sequence[Array], outputs: Sequence[Array | None], weights: Sequence[Array], into: Array | None
-) -> Array:
-    """What 1x1 convolutions of one input owe it together: each (N, H, W, O) and (1, 1, C, O) -> (N, H, W, C).
+def pointwise_backward(
+    grads: Sequence[Array], outputs: Sequence[Array | None], weights: Sequence[Array], x: Array, into: Array | None
+) -> tuple[Array, list[tuple[Array, Array]]]:
+    """Backward of 1x1 convolutions of one input: each (N, H, W, O) and (1, 1, C, O) -> (N, H, W, C), the sum of what
+    they owe their input, and the gradients of each weight (1, 1, C, O) and bias (O,).
 
-    Added to the array `into`, if there is one, which is then the result.
+    The first is added to the array `into`, if there is one, which is then the result.
     """
-    x_grad = empty((*grads[0].shape[:3], weights[0].shape[2])) if into is None else into
-    factors = [
-        Factor(_rows(grad), _rows(output), np.ascontiguousarray(weight[0, 0]), turned=True)
-        for grad, output, weight in zip(grads, outputs, weights, strict=True)
-    ]
-    matmul(factors, None, NO_FLOOR, into is not None, _rows(x_grad))
-    return x_grad
-
-
-def pointwise_weight_grads(
-    grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
-) -> list[tuple[Array, Array]]:
-    """Gradients of their weights and biases: each (N, H, W, O), and (N, H, W, C) -> (1, 1, C, O) and (O,) each."""
-    results = product_weight_grads([_rows(grad) for grad in grads], [_rows(output) for output in outputs], _rows(x))
-    return [(weight_grad[None, None], bias_grad) for weight_grad, bias_grad in results]
+    x_grad = empty(x.shape) if into is None else into
+    weight_rows = [np.ascontiguousarray(weight[0, 0]) for weight in weights]
+    pairs = pointwise.backward(
+        [_rows(grad) for grad in grads], [_rows(output) for output in outputs], weight_rows, _rows(x), _rows(x_grad),
+        into is not None,
+    )
+    return x_grad, [(weight_grad[None, None], bias_grad) for weight_grad, bias_grad in pairs]
 
 
 def channel_sum(grad: Array) -> Array:

@@ -7,8 +7,8 @@ smallest: rows are images here, not pixels.
 import numpy as np
 
 from kernels.cpu.correlate import NO_FLOOR
-from kernels.cpu.matmul import Factor, matmul
-from kernels.cpu.weight_grad import product_weight_grads
+from kernels.cpu.matmul import matmul
+from kernels.cpu.weight_grad import product_weight_grad
 from kernels.layout import Array
 from kernels.memory import empty
 
@@ -16,16 +16,14 @@ from kernels.memory import empty
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """y = x @ weight.T + bias: (M, I) and (O, I) -> (M, O)."""
     y = empty((len(x), len(weight)))
-    factor = Factor(np.ascontiguousarray(x), None, np.ascontiguousarray(weight), turned=True)
-    matmul([factor], bias, NO_FLOOR, False, y)
+    matmul(np.ascontiguousarray(x), None, np.ascontiguousarray(weight), True, bias, NO_FLOOR, False, y)
     return y
 
 
 def linear_input_grad(grad: Array, weight: Array) -> Array:
     """Each input receives, from every output, the gradient times the weight between them: (M, O) -> (M, I)."""
     x_grad = empty((len(grad), weight.shape[1]))
-    factor = Factor(np.ascontiguousarray(grad), None, np.ascontiguousarray(weight), turned=False)
-    matmul([factor], None, NO_FLOOR, False, x_grad)
+    matmul(np.ascontiguousarray(grad), None, np.ascontiguousarray(weight), False, None, NO_FLOOR, False, x_grad)
     return x_grad
 
 
@@ -33,4 +31,4 @@ def linear_weight_grad(grad: Array, x: Array) -> Array:
     """Each weight receives its output's gradient times its input, summed over rows: (M, O) and (M, I) -> (O, I)."""
     if grad.size == 0:
         return np.zeros((grad.shape[1], x.shape[1]), np.float32)
-    return product_weight_grads([np.ascontiguousarray(x)], [None], np.ascontiguousarray(grad))[0][0]
+    return product_weight_grad(np.ascontiguousarray(x), None, np.ascontiguousarray(grad))[0]

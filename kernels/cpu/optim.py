@@ -23,6 +23,7 @@ from kernels.layout import Array
 from kernels.reference import optim as reference
 
 CHUNK = 1 << 14  # elements
+FLOAT = np.dtype(np.float32)
 
 
 @intrinsic
@@ -58,7 +59,7 @@ def _chunks(arrays: Sequence[Sequence[Array]]) -> Array:
 def _aligned(p: Array, g: Array, *state: Array) -> tuple[Array, ...] | None:
     """The arrays, if a kernel may go over them side by side, the gradient copied if need be; None if it may not."""
     order = memory_order(p)
-    if order is None or any(array.dtype != np.float32 or array.shape != p.shape for array in (p, g, *state)):
+    if order is None or any(array.dtype != FLOAT or array.shape != p.shape for array in (p, g, *state)):
         return None
     if any(array.strides != p.strides and not array.transpose(order).flags.c_contiguous for array in state):
         return None

@@ -15,7 +15,6 @@ Measured, both cores (AMD EPYC Zen 5, 2026-11-22): 1x1 weight gradients are in m
 stem's 7x7 does 71 GFLOP/s from cold caches, 18 % of the roofline (`python -m benchmarks kernels --filter conv2d`).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from numba import prange
 
 from kernels.cpu.blocks import (
     Blocks,
-    addresses,
     block_bounds,
     bring_near,
     copy_block,
@@ -142,11 +140,12 @@ def _weight_grad_block(
 def copy_columns(grad: int, output: int, step: int, rows: int, columns: int, target: int, total: Any) -> None:
     """Rows of a gradient as `column_place` has them, 0 where ReLU blocks; `total` (columns,) gets their sum added.
 
-    grad, output (0 if there is no ReLU) and target are addresses; a row begins `step` floats behind the last one.
+    grad, output (0 if there is no ReLU) and target are addresses; a row begins `step` floats behind the last one. What
+    is behind the last column in its group becomes 0.
     """
-    sums, masked = np.zeros(columns + LANES, np.float32), output != 0
+    sums, masked = np.zeros(columns + GROUP, np.float32), output != 0
     for row in range(rows):
-        for start in range(0, columns, LANES):
+        for start in range(0, (columns + GROUP - 1) // GROUP * GROUP, LANES):
             at, place = 4 * (row * step + start), target + 4 * column_place(start, row, rows)
             copy_vector(grad + at, output + at, masked, place, columns - start)
             add_vector(place, sums.ctypes.data + 4 * start)
@@ -154,60 +153,51 @@ def copy_columns(grad: int, output: int, step: int, rows: int, columns: int, tar
         total[k] += sums[k]
 
 
-def product_weight_grads(
-    grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
-) -> list[tuple[Array, Array]]:
-    """The same for matrices, one place a row: each (M, O) and the one (M, C) -> (C, O) and (O,) each.
+def shares(rows: int, blocks: int, columns: int, enough: int) -> tuple[int, int]:
+    """How so many rows, in blocks, are dealt among threads: sections, and shares of the columns if these are few."""
+    parts = min(sections(rows), blocks)
+    return parts, max(1, min(columns // LEAST_COLUMNS, enough // parts))
 
-    Several gradients meet each block of x while it is in the cache.
-    """
-    rows, depth = x.shape
-    if rows == 0:
-        return [(np.zeros((depth, g.shape[1]), np.float32), np.zeros(g.shape[1], np.float32)) for g in grads]
+
+def product_weight_grad(grad: Array, output: Array | None, x: Array) -> tuple[Array, Array]:
+    """The same for matrices, one place a row: (M, O) and (M, C) -> (C, O) and (O,)."""
+    (rows, filters), depth = grad.shape, x.shape[1]
     count = -(-rows // BLOCK_ROWS)
-    parts = min(sections(rows), count)
-    splits = max(1, min(depth // LEAST_COLUMNS, ENOUGH_TASKS // parts))
-    filters = [grad.shape[1] for grad in grads]
-    starts = np.cumsum([0, *filters])
-    sums, bias_sums = empty((parts, int(starts[-1]), depth)), empty((parts, int(starts[-1])))
-    _product_weight_grads(
-        count, splits, addresses(grads), addresses(outputs), starts, x, sums, bias_sums,
-        *scratch(workers(), BLOCK_ROWS * (max(filters) + GROUP)),
+    parts, splits = shares(rows, count, depth, ENOUGH_TASKS)
+    sums, bias_sums = empty((parts, filters, depth)), empty((parts, filters))
+    _product_weight_grad(
+        count, splits, grad, grad if output is None else output, output is not None, x, sums,
+        bias_sums, *scratch(workers(), BLOCK_ROWS * (filters + GROUP)),
     )
-    bias_grad = add_up(bias_sums)
-    return [
-        (turned_sum(sums, start, width), bias_grad[start : start + width])
-        for start, width in zip(starts.tolist(), filters, strict=False)
-    ]
+    return turned_sum(sums), add_up(bias_sums)
 
 
 @parallel
-def _product_weight_grads(
-    workers: int, count: int, splits: int, grads: Array, outputs: Array, starts: Array, x: Array, sums: Array,
+def _product_weight_grad(
+    workers: int, count: int, splits: int, grad: Array, output: Array, masked: bool, x: Array, sums: Array,
     bias_sums: Array, columns: Array,
 ) -> None:
-    counter, (parts, _, depth) = np.zeros(1, np.int64), sums.shape
+    counter, (parts, filters, depth) = np.zeros(1, np.int64), sums.shape
     for worker in prange(workers):
         offsets, spare = np.arange(0, BLOCK_ROWS * depth, depth), np.empty(1, np.float32)
         task = next_part(counter)
         while task < parts * splits:
             part, split = task // splits, task % splits
             begin, end = split * depth // splits, (split + 1) * depth // splits
-            bias_sum = bias_sums[part] if split == 0 else np.empty(starts[-1], np.float32)
+            bias_sum = bias_sums[part] if split == 0 else np.empty(filters, np.float32)
             bias_sum[:] = np.float32(0)
             for block in range(part * count // parts, (part + 1) * count // parts):
                 first = block * BLOCK_ROWS
-                rows, x_rows = min(BLOCK_ROWS, len(x) - first), x.ctypes.data + 4 * first * depth
+                rows, at = min(BLOCK_ROWS, len(x) - first), 4 * first * filters
+                x_rows = x.ctypes.data + 4 * first * depth
+                copy_columns(
+                    grad.ctypes.data + at, output.ctypes.data + at if masked else 0, filters, rows, filters,
+                    columns[worker].ctypes.data, bias_sum,
+                )
                 if splits == 1:
                     bring_near(x_rows, rows * depth, spare)
-                for k in range(len(grads)):
-                    filters, row = starts[k + 1] - starts[k], starts[k]
-                    copy_columns(
-                        grads[k] + 4 * first * filters, outputs[k] + 4 * first * filters if outputs[k] != 0 else 0,
-                        filters, rows, filters, columns[worker].ctypes.data, bias_sum[row : row + filters],
-                    )
-                    columns_product(
-                        columns[worker].ctypes.data, rows, filters, x_rows + 4 * begin, offsets, end - begin,
-                        sums[part].ctypes.data + 4 * (row * depth + begin), depth, block > part * count // parts,
-                    )
+                columns_product(
+                    columns[worker].ctypes.data, rows, filters, x_rows + 4 * begin, offsets, end - begin,
+                    sums[part].ctypes.data + 4 * begin, depth, block > part * count // parts,
+                )
             task = next_part(counter)

@@ -3,6 +3,7 @@
 Numba compiles a call per transform, so each function here says which by `plan.kind`, the F(m, r)'s place in SIZES.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 from numba import prange
@@ -39,6 +40,7 @@ def products(places: Pair, m: int, r: int) -> int:
     return -(-places[0] // m) * -(-places[1] // m) * (m + r - 1) ** 2
 
 
+@functools.lru_cache(maxsize=4096)
 def plan(places: Pair, r: int) -> Plan:
     """The F(m, r) with the fewest multiplications for so many output rows and columns."""
     kinds = [kind for kind, size in enumerate(SIZES) if size[1] == r]
@@ -47,6 +49,7 @@ def plan(places: Pair, r: int) -> Plan:
     return Plan(kind, m, r, m + r - 1)
 
 
+@functools.lru_cache(maxsize=4096)
 def deal_tiles(plan: Plan, images: int, places: Pair, first: Pair, window: int, wanted: int) -> Blocks:
     """Blocks of tiles: tile (t, u) sees the `window` x `window` pixels from (t * m, u * m) + first."""
     counts = -(-places[0] // plan.m), -(-places[1] // plan.m)

@@ -101,27 +101,20 @@ POINTWISE: tuple[Pair, Padding, Pair, int] = ((1, 1), ((0, 0), (0, 0)), (1, 1), 
 """Stride, padding, dilation and groups of a convolution that looks at one pixel."""
 
 
-def pointwise_input_grad(
-    grads: Sequence[Array], outputs: Sequence[Array | None], weights: Sequence[Array], into: Array | None
-) -> Array:
-    """What 1x1 convolutions of one input owe it together: each (N, H, W, O) and (1, 1, C, O) -> (N, H, W, C).
+def pointwise_backward(
+    grads: Sequence[Array], outputs: Sequence[Array | None], weights: Sequence[Array], x: Array, into: Array | None
+) -> tuple[Array, list[tuple[Array, Array]]]:
+    """Backward of 1x1 convolutions of one input: each (N, H, W, O) and (1, 1, C, O) -> (N, H, W, C), the sum of what
+    they owe their input, and the gradients of each weight (1, 1, C, O) and bias (O,).
 
-    Added to the array `into`, if there is one, which is then the result.
+    The first is added to the array `into`, if there is one, which is then the result.
     """
+    x_grad, pairs = into, []
     for grad, output, weight in zip(grads, outputs, weights, strict=True):
-        into = conv2d_input_grad(grad, output, weight, grad.shape[1:3], *POINTWISE, into)
-    assert into is not None
-    return into
-
-
-def pointwise_weight_grads(
-    grads: Sequence[Array], outputs: Sequence[Array | None], x: Array
-) -> list[tuple[Array, Array]]:
-    """Gradients of their weights and biases: each (N, H, W, O), and (N, H, W, C) -> (1, 1, C, O) and (O,) each."""
-    return [
-        conv2d_weight_grad(grad, output, x, (1, 1), *POINTWISE)
-        for grad, output in zip(grads, outputs, strict=True)
-    ]
+        x_grad = conv2d_input_grad(grad, output, weight, x.shape[1:3], *POINTWISE, x_grad)
+        pairs.append(conv2d_weight_grad(grad, output, x, (1, 1), *POINTWISE))
+    assert x_grad is not None
+    return x_grad, pairs
 
 
 def channel_sum(grad: Array) -> Array:

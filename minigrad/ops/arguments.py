@@ -8,6 +8,8 @@ from kernels.geometry import Padding, Pair
 
 def pair(name: str, value: Any, minimum: int) -> Pair:
     """An int, or a pair of ints, as a pair (rows, columns), each at least `minimum`. ValueError or TypeError."""
+    if type(value) is int and value >= minimum:  # as most are
+        return value, value
     values = tuple(value) if isinstance(value, tuple | list) else (value, value)
     try:
         numbers = tuple(map(operator.index, values))

@@ -83,12 +83,14 @@ class Conv2d(Function):
         x, w = nhwc(input), hwio(weight)
         y: Array = self.kernels.conv2d(x, w, bias, *self.window, self.activation)
         needs_x = self.needs[1] or self.needs[2]
-        if (kernel, *self.window) == POINTWISE:
-            self.team = ("pointwise", self.needs)
+        if (kernel, *self.window) == POINTWISE and self.needs[0] and self.needs[1]:
+            self.team = "pointwise"
         self.save(x if needs_x else None, w if self.needs[0] else None, y if self.activation else None)
         return nchw(y)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        if self.team:
+            return self.team_backward([self], [grad])[0]
         x, w, y = self.saved
         g = nhwc(grad)
         x_grad = w_grad = bias_grad = None
@@ -110,16 +112,13 @@ class Conv2d(Function):
 
     @staticmethod
     def team_backward(team: Sequence["Conv2d"], grads: Sequence[Array]) -> list[tuple[Array | None, ...]]:
-        """1x1 convolutions of one input: its gradient is written once, and it is read once for all weights."""
+        """1x1 convolutions of one input: it is read once for all, and so is what it is owed written."""
         inputs, weights, outputs = zip(*(member.saved for member in team), strict=True)
-        head, gs = team[0], [nhwc(grad) for grad in grads]
+        head = team[0]
         into = head._sum_so_far()
-        result = head.kernels.pointwise_input_grad(gs, outputs, weights, into)
-        x_grads = [nchw(result) if into is None else head.into[0], *[None] * (len(team) - 1)]
-        if not head.needs[1] and not head.needs[2]:
-            return [(x_grad, None, None) for x_grad in x_grads]
-        pairs = head.kernels.pointwise_weight_grads(gs, outputs, inputs[0])
+        x_grad, pairs = head.kernels.pointwise_backward([nhwc(g) for g in grads], outputs, weights, inputs[0], into)
+        x_grads = [nchw(x_grad) if into is None else head.into[0], *[None] * (len(team) - 1)]
         return [
-            (x_grad, oihw(w_grad) if head.needs[1] else None, bias_grad if head.needs[2] else None)
-            for x_grad, (w_grad, bias_grad) in zip(x_grads, pairs, strict=True)
+            (owed, oihw(w_grad), bias_grad if member.needs[2] else None)
+            for member, owed, (w_grad, bias_grad) in zip(team, x_grads, pairs, strict=True)
         ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, algorithms
 from benchmarks.__main__ import main
 from benchmarks.cases import Case
 
@@ -16,11 +16,12 @@ SIZE = ("--batch-size", "1", "--image-size", "32")
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
-    """One convolution of each kernel, 1x1, so that two algorithms are possible."""
+    """One convolution of each kernel, with two possible algorithms if there are any."""
     cases = accuracy.convolutions(32, 1)
+    kernels = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "pointwise_backward")
     chosen = [
-        next(given for given in cases if given.kernel == kernel and len(list(accuracy.accuracies(given))) > 1)
-        for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+        max((given for given in cases if given.kernel == kernel), key=lambda given: len(algorithms.possible(given)))
+        for kernel in kernels
     ]
     monkeypatch.setattr(accuracy, "convolutions", lambda image_size, images: chosen)
     return chosen
@@ -30,8 +31,9 @@ def test_every_convolution_is_compared_once() -> None:
     cases = accuracy.convolutions(96, 2)
     assert len(set(cases)) == len(cases)
     windows = {dict(given.arguments).get("kernel") for given in cases if given.kernel == "conv2d_weight_grad"}
-    assert windows == {(1, 1), (3, 3), (5, 5), (7, 7)}
-    assert all(dict(given.arguments)["into"] is None for given in cases if given.kernel == "conv2d_input_grad")
+    assert windows == {(3, 3), (5, 5), (7, 7)}
+    assert {"conv2d", "pointwise_backward"} <= {given.kernel for given in cases}
+    assert all(dict(given.arguments).get("into") is None for given in cases)
 
 
 def test_errors_are_those_of_float32_against_float64(few: list[Case]) -> None:
@@ -48,7 +50,7 @@ def test_it_passes_and_writes_the_ratios(
     path = tmp_path / "accuracy.json"
     assert main(["accuracy", *SIZE, "--json", str(path)]) == 0
     figures = json.loads(path.read_text())["convolutions"]
-    assert len(figures) >= 2 * len(few)
+    assert len(figures) == 2 + 2 + 2 + 1
     for figure in figures:
         assert figure["ratio"] == figure["error"] / max(figure["yardstick"], accuracy.ROUNDING)
     assert "largest" in capsys.readouterr().out

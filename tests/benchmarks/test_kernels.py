@@ -41,9 +41,9 @@ def test_the_cases_are_what_a_step_calls(small_cases: dict[Case, int]) -> None:
         return sum(count for given, count in small_cases.items() if given.kernel == kernel)
 
     assert calls("conv2d") == 57
-    assert calls("conv2d_weight_grad") == 57 - 9 * 3  # three 1x1 convolutions of a block run backward together
-    assert calls("pointwise_weight_grads") == calls("pointwise_input_grad") == 9
-    assert calls("conv2d_input_grad") == 56 - 9 * 3  # nobody needs the image's gradient
+    assert calls("pointwise_backward") == 1 + 9 * 2  # three 1x1 convolutions of a block run backward together
+    assert calls("conv2d_weight_grad") == 57 - (1 + 9 * 4)
+    assert calls("conv2d_input_grad") == 57 - (1 + 9 * 4) - 1  # nobody needs the image's gradient
     assert calls("max_pool2d") == calls("max_pool2d_backward") == 13
     assert calls("cat") == calls("split") == 9
     assert calls("dropout") == 2  # forward and backward are the same call
@@ -57,8 +57,8 @@ def test_gradients_are_added_to_others_where_the_step_does_so(small_cases: dict[
     assert sum(adding.values()) == 9  # the 1x1 convolutions of a block add to what its pooling has sent
     for given in adding:
         a = dict(given.arguments)
-        assert given.kernel == "pointwise_input_grad"
-        assert a["into"].shape == (*a["grads"][0].shape[:3], a["weights"][0].shape[2])
+        assert given.kernel == "pointwise_backward"
+        assert a["into"].shape == a["x"].shape
 
 
 def adding_case(small_cases: dict[Case, int]) -> Case:

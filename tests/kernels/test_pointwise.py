@@ -39,12 +39,11 @@ def agrees_with_torch(
     k = kernels.serving(x)
     before = normal(rng, shape, dtype)
     into = before.copy() if adding else None
-    x_grad = k.pointwise_input_grad(grads, outputs, weights, into)
+    x_grad, pairs = k.pointwise_backward(grads, outputs, weights, x, into)
     assert into is None or x_grad is into
     assert_close(x_grad, channels_last(expected[0]) + (before if adding else 0))
-    results = k.pointwise_weight_grads(grads, outputs, x)
-    assert len(results) == len(branches)
-    for number, (weight_grad, bias_grad) in enumerate(results, start=1):
+    assert len(pairs) == len(branches)
+    for number, (weight_grad, bias_grad) in enumerate(pairs, start=1):
         assert_close(weight_grad, expected[number].numpy().transpose(2, 3, 1, 0))  # (O, I, 1, 1) -> (1, 1, I, O)
         assert_close(bias_grad, expected[number + len(branches)].numpy())
 
