@@ -58,9 +58,13 @@ def _chunks(arrays: Sequence[Sequence[Array]]) -> Array:
 
 def _aligned(p: Array, g: Array, *state: Array) -> tuple[Array, ...] | None:
     """The arrays, if a kernel may go over them side by side, the gradient copied if need be; None if it may not."""
-    order = memory_order(p)
-    if order is None or any(array.dtype != FLOAT or array.shape != p.shape for array in (p, g, *state)):
+    if any(array.dtype != FLOAT or array.shape != p.shape for array in (p, g, *state)):
         return None
+    order = memory_order(p)
+    if order is None:
+        return None
+    if g.strides == p.strides and all(array.strides == p.strides for array in state):
+        return p, g, *state
     if any(array.strides != p.strides and not array.transpose(order).flags.c_contiguous for array in state):
         return None
     if g.strides != p.strides:

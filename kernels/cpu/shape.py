@@ -40,15 +40,18 @@ def _copy_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> An
 
 
 @parallel
-def _copy_runs(workers: int, runs: Any, parts: Any) -> None:
-    """`runs` (K, 5): target and source address, distance to the next run in each, and length; `parts` (P, 3): which,
-    from which run to which."""
+def _copy_runs(workers: int, pieces: Any, count: int, first_parts: Any) -> None:
+    """`count` runs of each piece (K, 6): target and source address, distance to the next run in each, length of a run,
+    and how many runs make a part; first_parts (K + 1,): the number of each piece's first part."""
     counter = np.zeros(1, np.int64)
     for _ in prange(workers):
-        part = next_part(counter)
-        while part < len(parts):
-            target, source, target_step, source_step, length = runs[parts[part, 0]]
-            for run in range(parts[part, 1], parts[part, 2]):
+        part, piece = next_part(counter), 0
+        while part < first_parts[-1]:
+            while part >= first_parts[piece + 1]:
+                piece += 1
+            target, source, target_step, source_step, length, several = pieces[piece]
+            first = (part - first_parts[piece]) * several
+            for run in range(first, min(count, first + several)):
                 _copy_bytes(target + run * target_step, source + run * source_step, length)
             part = next_part(counter)
 
@@ -61,16 +64,18 @@ def _address(array: Array) -> int:
 def _exchange(whole: Array, pieces: Sequence[Array], axis: int, join: bool) -> None:
     """Copies the pieces of `whole` along `axis` into it, or out of it. All are C-contiguous."""
     count = math.prod(whole.shape[:axis])
-    runs, parts, offset = [], [], 0
-    for index, piece in enumerate(pieces):
-        length = piece.nbytes // max(1, count)
-        ends = [(_address(whole) + offset, math.prod(whole.shape[axis:]) * whole.itemsize), (_address(piece), length)]
+    if count == 0:
+        return
+    rows, parts, inside, step = [], [0], _address(whole), whole.nbytes // count
+    for piece in pieces:
+        length = piece.nbytes // count
+        ends = [(inside, step), (_address(piece), length)]
         (target, target_step), (source, source_step) = ends if join else ends[::-1]
-        runs.append((target, source, target_step, source_step, length))
         several = max(1, PART_BYTES // max(1, length))
-        parts += [(index, first, min(count, first + several)) for first in range(0, count, several)]
-        offset += length
-    _copy_runs(np.array(runs, np.int64), np.array(parts, np.int64).reshape(-1, 3))
+        rows.append((target, source, target_step, source_step, length, several))
+        parts.append(parts[-1] - -count // several)
+        inside += length
+    _copy_runs(np.array(rows, np.int64), count, np.array(parts, np.int64))
 
 
 def cat(arrays: Sequence[Array], axis: int) -> Array:
