@@ -1,4 +1,5 @@
-"""Reusable buffers: `empty` makes arrays whose memory serves the next ones when their last view dies.
+"""Reusable buffers: `empty` makes arrays whose memory serves the next ones when their last view dies, and `workspace`
+those that are not needed any longer than a kernel runs.
 
 A training step needs the same hundreds of megabytes again and again. Handing them back to the operating system means
 that it must find, clear and map the same pages a step later, which costs as much as computing on them. So memory waits
@@ -177,3 +178,26 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> Array:
     if nbytes < SMALL:
         return np.empty(shape, kind)
     return pool.lend(nbytes).view(kind).reshape(shape)
+
+
+class _Workspace(threading.local):
+    memory = np.empty(0, np.uint8)
+
+
+_workspace = _Workspace()
+
+
+def workspace(*shapes: tuple[int, ...]) -> list[Array]:
+    """float32 arrays for what a kernel needs only while it runs, each aligned to 64 bytes.
+
+    A thread is given the same memory every time, so that it stays in the cache: what the last call gave is overwritten.
+    """
+    sizes = [-(-4 * math.prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes]
+    memory = _workspace.memory
+    if memory.size < sum(sizes) + ALIGNMENT:
+        memory = _workspace.memory = np.empty(sum(sizes) + ALIGNMENT, np.uint8)
+    begin, arrays = -memory.__array_interface__["data"][0] % ALIGNMENT, []
+    for shape, size in zip(shapes, sizes, strict=True):
+        arrays.append(memory[begin : begin + 4 * math.prod(shape)].view(np.float32).reshape(shape))
+        begin += size
+    return arrays

@@ -6,7 +6,7 @@ every window row is one contiguous run. Where ReLU blocks a gradient, the copy h
 where the gradient is read".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from kernels.cpu.jit import compiled
 from kernels.cpu.vector_ops import read_number
 from kernels.layout import Array
-from kernels.memory import empty
+from kernels.memory import workspace
 
 LINE = 16
 """Floats in a cache line."""
@@ -150,13 +150,9 @@ def bring_near(address: int, floats: int, spare: Any) -> None:
     spare[0] = total
 
 
-def scratch(workers: int, *floats: int) -> Iterator[Array]:
-    """Memory for each worker, one array (workers, floats rounded up to cache lines) for each of the sizes."""
-    lines = [-(-size // LINE) * LINE for size in floats]
-    memory = empty((workers * sum(lines),))
-    for size in lines:
-        yield memory[: workers * size].reshape(workers, size)
-        memory = memory[workers * size :]
+def scratch(workers: int, *floats: int) -> list[Array]:
+    """Memory for each worker while a kernel runs: (workers, floats rounded up to cache lines) for each of the sizes."""
+    return workspace(*((workers, -(-size // LINE) * LINE) for size in floats))
 
 
 def addresses(arrays: Sequence[Array | None]) -> Array:

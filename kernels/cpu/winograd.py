@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import Blocks, block_bounds, copy_block, place_offsets, scratch
+from kernels.cpu.blocks import Blocks, block_bounds, copy_block, place_offsets
 from kernels.cpu.correlate import padded_start
 from kernels.cpu.gemm import MOST_ROWS, multiply_rows, padded
 from kernels.cpu.jit import compiled, next_part, parallel, workers
@@ -41,7 +41,7 @@ from kernels.cpu.winograd_tiles import (
 )
 from kernels.geometry import Padding, Pair
 from kernels.layout import Array
-from kernels.memory import empty
+from kernels.memory import workspace
 
 CACHE_BYTES = 3 << 18
 """What a block's transforms may take: most of a core's L2 cache."""
@@ -77,15 +77,15 @@ def convolve(
     places, padded_columns = chosen.n**2, padded(columns)
     wanted = max(LEAST_TILES, CACHE_BYTES // (4 * places * (depth + padded_columns)))
     blocks = deal_tiles(chosen, n, (height, width), (-before[0], -before[1]), chosen.n, wanted)
-    panels = empty((places, depth * padded_columns))
-    transform_weight(chosen, weight, panels)
     threads = workers()
+    panels, *rest = workspace(
+        (places, depth * padded_columns), (threads, padded(blocks.pixels * depth)),
+        (threads, padded(places * blocks.places * depth)), (threads, places * blocks.places * padded_columns),
+    )
+    transform_weight(chosen, weight, panels)
     _convolve(
         chosen, blocks, blocks.total, source, source if output is None else output, output is not None, panels,
-        padded_start(bias, 1, columns)[0], floor, add, out,
-        *scratch(
-            threads, blocks.pixels * depth, places * blocks.places * depth, places * blocks.places * padded_columns
-        ),
+        padded_start(bias, 1, columns)[0], floor, add, out, *rest,
         np.empty((threads, 3, blocks.places + MOST_ROWS), np.int64),
     )
 

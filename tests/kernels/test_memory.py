@@ -157,3 +157,32 @@ def test_counts_hold_when_threads_come_and_go(pool: Pool) -> None:
     gc.collect()
     assert pool.bytes_in_use == 0
     assert 0 < pool.bytes_held <= pool.most_in_use
+
+
+def test_a_threads_workspace_is_the_same_memory_every_time() -> None:
+    first, second = memory.workspace((3, 5), (SIZE,))
+    assert (first.shape, second.shape, first.dtype) == ((3, 5), (SIZE,), np.float32)
+    assert start(first) % ALIGNMENT == start(second) % ALIGNMENT == 0
+    assert start(first) + first.nbytes <= start(second)
+    assert [start(a) for a in memory.workspace((3, 5), (SIZE,))] == [start(first), start(second)]
+    larger, *_ = memory.workspace((2 * SIZE,))
+    larger[:] = 1
+    assert start(memory.workspace((1,))[0]) == start(larger)
+
+
+def test_threads_do_not_share_a_workspace() -> None:
+    places: list[int] = []
+    barrier = threading.Barrier(2)
+
+    def use() -> None:
+        (array,) = memory.workspace((SIZE,))
+        barrier.wait()
+        places.append(start(array))
+        barrier.wait()
+
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(places)) == 2
