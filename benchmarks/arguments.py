@@ -27,7 +27,7 @@ def _array(name: str, spec: Spec, described: dict[str, Any], random: np.random.G
     if name == "winner":  # must name taps that lie on the image, so a real pooling has to have chosen them
         x = random.standard_normal((len(_zeros(spec)), *described["size"], spec.shape[3]), np.float32)
         options = (described[option] for option in ("kernel", "stride", "padding", "dilation"))
-        winner: Array = reference.max_pool2d(x, *options, False)[1]
+        winner = reference.max_pool2d(x, *options, False)[1]
         return winner
     if name == "target":
         rows = described["logits"] if "logits" in described else described["log_probabilities"]

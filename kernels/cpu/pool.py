@@ -55,10 +55,29 @@ def _best_of_nine(
 
 
 @compiled
+def _larger(best: Any, value: Any) -> Any:
+    """The larger of two values, as in `_better`."""
+    return value if (value > best) | (value != value) else best
+
+
+@compiled
+def _largest_of_nine(x: Any, start: int, offsets: Any, y: Any, place: int, channels: int) -> None:
+    a, b, c, d, e, f, g, h, i = nine(offsets, start)
+    for channel in range(channels):
+        best = _larger(_larger(load(x, a + channel), load(x, b + channel)), load(x, c + channel))
+        second = _larger(_larger(load(x, d + channel), load(x, e + channel)), load(x, f + channel))
+        third = _larger(_larger(load(x, g + channel), load(x, h + channel)), load(x, i + channel))
+        store(y, place + channel, _larger(_larger(best, second), third))
+
+
+@compiled
 def _one_more(x: Any, offset: int, number: Any, y: Any, winner: Any, place: int, channels: int) -> None:
     """Pixels beyond the ninth come one by one."""
     for channel in range(place, place + channels):
-        y[channel], winner[channel] = _better(y[channel], winner[channel], x[offset + channel - place], number)
+        if len(winner):
+            y[channel], winner[channel] = _better(y[channel], winner[channel], x[offset + channel - place], number)
+        else:
+            y[channel] = _larger(y[channel], x[offset + channel - place])
 
 
 @compiled
@@ -77,6 +96,8 @@ def _max_pool_part(x: Any, y: Any, winner: Any, shape: Any, outputs: Any, plan: 
             if count == 0:
                 y[place : place + channels] = lowest
                 winner[place : place + channels] = 0
+            elif not len(winner):
+                _largest_of_nine(x, start, offsets, y, place, channels)
             else:
                 _best_of_nine(x, start, offsets, numbers, y, winner, place, channels)
             for further in range(IN_REGISTERS, count):
@@ -100,22 +121,23 @@ def _bands(images: int, rows: int) -> int:
 
 
 def max_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
+    x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool, winners: bool = True
+) -> tuple[Array, Array | None]:
     """Maximum of each window, and which tap won it: (N, H, W, C) -> two (N, OH, OW, C).
 
-    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. Winners are of `winner_dtype`.
+    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. Winners are of `winner_dtype`; None
+    if they are not wanted.
     """
     n, h, w, c = x.shape
     outputs = output_size((h, w), kernel, stride, padding, dilation, ceil_mode)
     y = memory.empty((n, *outputs, c), x.dtype)
-    winner = memory.empty(y.shape, winner_dtype(kernel))
+    winner = memory.empty(y.shape if winners else (0,), winner_dtype(kernel))
     lowest = x.dtype.type(-np.inf if x.dtype.kind == "f" else 0)
     plan = window_plan((h, w), outputs, kernel, stride, padding, dilation, c, backward=False)
     # (N, H, W, C) -> (N*H*W*C,): indices are computed by hand
     flat = np.ascontiguousarray(x).reshape(-1)
     _max_pool(flat, y.reshape(-1), winner.reshape(-1), x.shape, outputs, plan, lowest, _bands(n, outputs[0]))
-    return y, winner
+    return y, winner if winners else None
 
 
 @compiled

@@ -19,11 +19,12 @@ from kernels.layout import Array
 
 
 def max_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
+    x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool, winners: bool = True
+) -> tuple[Array, Array | None]:
     """Maximum of each window, and the tap i * kw + j that won it: (N, H, W, C) -> two (N, OH, OW, C).
 
-    The first of equal maxima wins; NaN wins against numbers, and the last of several NaN wins, as in PyTorch.
+    The first of equal maxima wins; NaN wins against numbers, and the last of several NaN wins, as in PyTorch. The
+    winners are None if they are not wanted.
     """
     n, h, w, channels = x.shape
     oh, ow = output_size((h, w), kernel, stride, padding, dilation, ceil_mode)
@@ -41,7 +42,7 @@ def max_pool2d(
                     best, best_tap, seen = value, i * kernel[1] + j, True
         y[image, oh, ow, c] = best
         winner[image, oh, ow, c] = best_tap
-    return y, winner
+    return y, winner if winners else None
 
 
 def max_pool2d_backward(

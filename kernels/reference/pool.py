@@ -29,20 +29,24 @@ def window_taps(size: Pair, outputs: Pair, kernel: Pair, stride: Pair, padding: 
 
 
 def max_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
+    x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool, winners: bool = True
+) -> tuple[Array, Array | None]:
     """Maximum of each window, and which tap won it: (N, H, W, C) -> two (N, OH, OW, C).
 
-    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. Winners are of `winner_dtype`.
+    NaN wins against numbers; among equal maxima the first tap wins, as in PyTorch. Winners are of `winner_dtype`; None
+    if they are not wanted.
     """
     n, h, w, c = x.shape
     oh, ow = output_size((h, w), kernel, stride, padding, dilation, ceil_mode)
     taps = window_taps((h, w), (oh, ow), kernel, stride, padding, dilation)
     y = np.full((n, oh, ow, c), -np.inf, x.dtype)
-    winner = np.zeros((n, oh, ow, c), winner_dtype(kernel))
-    for image, best, which in zip(x, y, winner, strict=True):
+    for image, best in zip(x, y, strict=True):
         for _, outputs, inputs in taps:
             np.maximum(best[outputs], image[inputs], out=best[outputs])
+    if not winners:
+        return y, None
+    winner = np.zeros((n, oh, ow, c), winner_dtype(kernel))
+    for image, best, which in zip(x, y, winner, strict=True):
         # From the last tap to the first, so that the first of several equal maxima has the last word.
         for tap, outputs, inputs in reversed(taps):
             np.copyto(which[outputs], tap, where=image[inputs] == best[outputs])

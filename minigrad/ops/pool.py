@@ -39,14 +39,15 @@ class _Pool(Function):
 
 
 class MaxPool2d(_Pool):
-    """The maximum of each window. It keeps which input won, one byte an output: the winner alone has the gradient."""
+    """The maximum of each window. It keeps which input won, one byte an output: the winner alone has the gradient.
+    Where nobody needs a gradient, nobody asks who won."""
 
     operation = "max_pool2d"
 
     def forward(self, input: Array) -> Array:
         size = self.check(input)
         y, winner = self.kernels.max_pool2d(
-            nhwc(input), self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode
+            nhwc(input), self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode, self.needs[0]
         )
         self.save(winner, size)
         return nchw(y)

@@ -211,6 +211,20 @@ def test_a_window_that_steps_over_the_image_owes_no_gradient(backend: str) -> No
     assert x_grad.item() == 0
 
 
+@thorough
+@given(pool=poolings(most_dilation=2), seed=seeds, palette=st.sampled_from(["normal", *PALETTES]))
+@example(Pooling((9, 9), (4, 4), (2, 1), ((2, 1), (0, 2)), channels=3), 0, "NaN")
+def test_maxima_are_the_same_where_nobody_asks_who_won(backend: str, pool: Pooling, seed: int, palette: str) -> None:
+    x, _ = pool.arrays(seed, np.float32, "contiguous", palette)
+    arguments = (x, *pool.window, pool.dilation, pool.ceil_mode)
+    table = kernels.serving(x)
+    expected, winner = table.max_pool2d(*arguments)
+    y, nobody = table.max_pool2d(*arguments, winners=False)
+    assert winner is not None
+    assert nobody is None
+    np.testing.assert_array_equal(y, expected)
+
+
 @pytest.mark.parametrize(("width", "dtype"), [(255, np.uint8), (256, np.int32)])
 def test_winners_take_one_byte_up_to_255_taps(backend: str, width: int, dtype: type) -> None:
     _, winner = pooled([[*range(width)]], (1, width), NONE)
@@ -315,6 +329,7 @@ def test_the_cpus_maxima_agree_with_the_reference(
     y, winner = cpu.max_pool2d(x, *pool.window, pool.dilation, False)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(winner, expected_winner)
+    np.testing.assert_array_equal(cpu.max_pool2d(x, *pool.window, pool.dilation, False, winners=False)[0], expected)
     arguments = (grad, winner, size, *pool.window, pool.dilation)
     assert_close(cpu.max_pool2d_backward(*arguments), reference.max_pool2d_backward(*arguments))
 
