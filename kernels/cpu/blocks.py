@@ -150,6 +150,14 @@ def bring_near(address: int, floats: int, spare: Any) -> None:
     spare[0] = total
 
 
+def gate(source: Array, output: Array | None) -> tuple[Array, Array, bool]:
+    """A gradient with the output of the ReLU that it has to pass, as kernels take them: source, output, `masked`.
+
+    Numba wants an array where there is no ReLU too: the source stands in.
+    """
+    return (source, source, False) if output is None else (source, output, True)
+
+
 def scratch(workers: int, *floats: int) -> list[Array]:
     """Memory for each worker while a kernel runs: (workers, floats rounded up to cache lines) for each of the sizes."""
     return workspace(*((workers, -(-size // LINE) * LINE) for size in floats))

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import Blocks, block_bounds, copy_block, deal, place_offsets, scratch
+from kernels.cpu.blocks import Blocks, block_bounds, copy_block, deal, gate, place_offsets, scratch
 from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, multiply_rows, packed, padded
 from kernels.cpu.jit import compiled, next_part, parallel, workers
 from kernels.geometry import Padding, Pair
@@ -105,7 +105,7 @@ def correlate(
     tap_offsets, run = tap_runs(phase, blocks.source_cols, source.shape[3], groups)
     threads = workers()
     _correlate(
-        blocks, blocks.total, source, source if output is None else output, output is not None, tap_offsets, run,
+        blocks, blocks.total, *gate(source, output), tap_offsets, run,
         packed(b, False), padded_start(bias, groups, columns), floor, add, out, phase.first, phase.step,
         *scratch(threads, blocks.pixels * source.shape[3]),
         np.empty((threads, 2, blocks.places + MOST_ROWS), np.int64),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import bring_near, copy_passed, scratch
+from kernels.cpu.blocks import bring_near, copy_passed, gate, scratch
 from kernels.cpu.correlate import padded_start
 from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, multiply_rows, packed
 from kernels.cpu.jit import compiled, next_part, parallel, workers
@@ -38,11 +38,10 @@ def matmul(
     if out.size == 0:
         return
     block_rows = BLOCK_ROWS if rows >= ENOUGH_BLOCKS * BLOCK_ROWS else SMALL_BLOCK_ROWS
-    masked = output is not None
     _matmul(
-        -(-rows // block_rows), block_rows, source, source if output is None else output, masked,
+        -(-rows // block_rows), block_rows, *gate(source, output),
         packed(b[None], turned)[0], padded_start(bias, 1, out.shape[1])[0], floor, add, out,
-        *scratch(workers(), block_rows * depth if masked else 1),
+        *scratch(workers(), 1 if output is None else block_rows * depth),
     )
 
 

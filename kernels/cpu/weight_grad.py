@@ -20,15 +20,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import (
-    Blocks,
-    block_bounds,
-    bring_near,
-    copy_block,
-    deal,
-    place_offsets,
-    scratch,
-)
+from kernels.cpu.blocks import Blocks, block_bounds, bring_near, copy_block, deal, gate, place_offsets, scratch
 from kernels.cpu.correlate import Phase, tap_runs
 from kernels.cpu.gemm import BLOCK_ROWS, MOST_ROWS, column_place, columns_product
 from kernels.cpu.jit import compiled, next_part, parallel, workers
@@ -66,7 +58,7 @@ def weight_grad(phase: Phase, grad: Array, output: Array | None, x: Array, group
     sums, bias_sums = empty((parts, filters, depth)), empty((parts, filters))
     threads = workers()
     _weight_grad(
-        blocks, blocks.total, grad, grad if output is None else output, output is not None, x, tap_offsets, run,
+        blocks, blocks.total, *gate(grad, output), x, tap_offsets, run,
         joined, groups, sums, bias_sums,
         *scratch(
             threads, blocks.pixels * x.shape[3] + LANES, blocks.places * (depth if joined else 0) + LANES,
@@ -166,8 +158,7 @@ def product_weight_grad(grad: Array, output: Array | None, x: Array) -> tuple[Ar
     parts, splits = shares(rows, count, depth, ENOUGH_TASKS)
     sums, bias_sums = empty((parts, filters, depth)), empty((parts, filters))
     _product_weight_grad(
-        count, splits, grad, grad if output is None else output, output is not None, x, sums,
-        bias_sums, *scratch(workers(), BLOCK_ROWS * (filters + GROUP)),
+        count, splits, *gate(grad, output), x, sums, bias_sums, *scratch(workers(), BLOCK_ROWS * (filters + GROUP)),
     )
     return turned_sum(sums), add_up(bias_sums)
 

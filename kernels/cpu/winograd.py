@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import Blocks, block_bounds, copy_block, place_offsets
+from kernels.cpu.blocks import Blocks, block_bounds, copy_block, gate, place_offsets
 from kernels.cpu.correlate import padded_start
 from kernels.cpu.gemm import MOST_ROWS, multiply_rows, padded
 from kernels.cpu.jit import compiled, next_part, parallel, workers
@@ -84,7 +84,7 @@ def convolve(
     )
     transform_weight(chosen, weight, panels)
     _convolve(
-        chosen, blocks, blocks.total, source, source if output is None else output, output is not None, panels,
+        chosen, blocks, blocks.total, *gate(source, output), panels,
         padded_start(bias, 1, columns)[0], floor, add, out, *rest,
         np.empty((threads, 3, blocks.places + MOST_ROWS), np.int64),
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from kernels.cpu.blocks import Blocks, block_bounds, copy_block, place_offsets, scratch
+from kernels.cpu.blocks import Blocks, block_bounds, copy_block, gate, place_offsets, scratch
 from kernels.cpu.gemm import MOST_ROWS, columns_product
 from kernels.cpu.jit import compiled, next_part, parallel, workers
 from kernels.cpu.microkernel import GROUP
@@ -46,8 +46,7 @@ def weight_grad(
     most = -(-channels // splits)
     threads = workers()
     _weight_grad(
-        chosen, blocks, grad_blocks, blocks.total, splits, grad, grad if output is None else output,
-        output is not None, x, sums, bias_sums,
+        chosen, blocks, grad_blocks, blocks.total, splits, *gate(grad, output), x, sums, bias_sums,
         *scratch(
             threads, blocks.pixels * channels, grad_blocks.pixels * filters,
             places * blocks.places * (most + GROUP), places * blocks.places * filters,
