@@ -23,6 +23,7 @@ from kernels.layout import Array
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 SMALL = 1 << 16
+WORKSPACE_BYTES = 1 << 25
 
 
 class _Piece:
@@ -80,8 +81,8 @@ class Pool:
     """Memory that waits for its next use.
 
     Before the pool asks the system for more, it gives back segments of which no piece is in use, those that have waited
-    longest first, as far as needed to hold no more than the program once had in use. So a change of batch size does not
-    leave two sets of buffers behind.
+    longest first, until it would hold no more than the program once had in use or no such segment is left. So a change
+    of batch size does not leave two sets of buffers behind.
     """
 
     def __init__(self) -> None:
@@ -117,10 +118,7 @@ class Pool:
             self._sort_in()
             piece = self._fitting(size)
             if piece.size > size:
-                rest = piece.cut(size)
-                assert piece.number is not None
-                self._set_free(rest, piece.number)
-            piece.number = None
+                self._set_free(piece.cut(size), next(self._returns))
             self._in_use += size
             self._most_in_use = max(self._most_in_use, self._in_use)
         return np.asarray(_Buffer(self._returned, piece))[:nbytes]
@@ -130,20 +128,24 @@ class Pool:
         index = bisect.bisect_left(self._free, (size,))
         if index < len(self._free):
             equals = bisect.bisect_left(self._free, (self._free[index][0] + 1,))
-            return self._free.pop(equals - 1)[2]  # of equals the last that came back, which may still be in the cache
-        allowed = max(self._most_in_use, self._in_use + size)
-        idle = sorted((p for _, _, p in self._free if p.is_whole_segment), key=lambda p: p.number or 0)
-        for piece in idle:
-            if self._held + size <= allowed:
-                break
+            piece = self._free[equals - 1][2]  # of equals the last that came back, which may still be in the cache
             self._take(piece)
-            self._held -= piece.size
+            return piece
+        self._give_back(size)
         segment = np.empty(size + ALIGNMENT, np.uint8)
         self._held += size
         address = segment.__array_interface__["data"][0]
-        piece = _Piece(segment, address + -address % ALIGNMENT, size)
-        piece.number = next(self._returns)
-        return piece
+        return _Piece(segment, address + -address % ALIGNMENT, size)
+
+    def _give_back(self, size: int) -> None:
+        """Make room for a new segment, by letting go of idle ones."""
+        allowed = max(self._most_in_use, self._in_use + size)
+        idle = sorted((number, piece) for _, number, piece in self._free if piece.is_whole_segment)
+        for _, piece in idle:
+            if self._held + size <= allowed:
+                return
+            self._take(piece)
+            self._held -= piece.size
 
     def _sort_in(self) -> None:
         """Take up the pieces whose last view has died."""
@@ -164,8 +166,10 @@ class Pool:
         bisect.insort(self._free, (piece.size, number, piece))
 
     def _take(self, piece: _Piece) -> None:
+        """A free piece is free no longer. Ctrl-C may come between any two lines: at worst the piece is lost."""
         assert piece.number is not None
-        del self._free[bisect.bisect_left(self._free, (piece.size, piece.number))]
+        place, piece.number = bisect.bisect_left(self._free, (piece.size, piece.number)), None
+        del self._free[place]
 
 
 pool = Pool()
@@ -191,11 +195,14 @@ def workspace(*shapes: tuple[int, ...]) -> list[Array]:
     """float32 arrays for what a kernel needs only while it runs, each aligned to 64 bytes.
 
     A thread is given the same memory every time, so that it stays in the cache: what the last call gave is overwritten.
+    More than WORKSPACE_BYTES would not, and comes from the pool.
     """
     sizes = [-(-4 * math.prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes]
+    if sum(sizes) > WORKSPACE_BYTES:
+        return [empty(shape) for shape in shapes]
+    if _workspace.memory.size < sum(sizes) + ALIGNMENT:
+        _workspace.memory = np.empty(sum(sizes) + ALIGNMENT, np.uint8)
     memory = _workspace.memory
-    if memory.size < sum(sizes) + ALIGNMENT:
-        memory = _workspace.memory = np.empty(sum(sizes) + ALIGNMENT, np.uint8)
     begin, arrays = -memory.__array_interface__["data"][0] % ALIGNMENT, []
     for shape, size in zip(shapes, sizes, strict=True):
         arrays.append(memory[begin : begin + 4 * math.prod(shape)].view(np.float32).reshape(shape))

@@ -43,7 +43,7 @@ def teams_of(tape: list[Function]) -> dict[Function, list[Function]]:
     for function in tape:
         shared, *others = function.inputs
         if function.team is not None and shared is not None and not any(isinstance(o, Function) for o in others):
-            teams[function.team, shared, function.kernels].append(function)
+            teams[type(function), function.team, shared, function.kernels].append(function)
     return {function: team for team in teams.values() for function in team}
 
 

@@ -60,8 +60,8 @@ class Function:
     fresh: whether what backward returns is always new memory that nobody else holds, so that others may add to it.
     into: for each input None, or the sum of the gradients that it has received from other operations so far. Backward
         may add to such an array and return it; to leave it alone and return its own gradient is right as well.
-    team: None, or what kind of work this is: operations of one kind on the same input may run backward together, in
-        `team_backward`, if their other inputs are leaves.
+    team: None, or what kind of work this is: operations of one class and kind on the same input run backward together,
+        in `team_backward` and not in `backward`, if their other inputs are leaves.
     number: how many operations were recorded before it.
     """
 

@@ -20,7 +20,9 @@ class Observer:
     """Override what you want to see. `function.name` and `function.path` tell the operation and its module.
 
     needs_own_gradients: whether `after_backward` shall see each operation's own gradients. If no observer insists on
-    that, an operation may add to the sum of what others have sent to its input, and it is this sum that is seen.
+    that, an operation may add to the sum of what others have sent to its input, and it is this sum that is seen; and
+    several operations may run backward together: `before_backward` is called for all of them, and then `after_backward`
+    for all, with None for the input they share except in the first, which has what all of them owe it.
     """
 
     needs_own_gradients: ClassVar[bool] = True

@@ -44,7 +44,7 @@ def as_data(data: Any) -> Array:
     array: Array = np.asarray(data)
     if array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
-    if array.dtype not in DTYPES:
+    if array.dtype not in DTYPES and array.dtype.newbyteorder("=") not in DTYPES:
         raise TypeError(f"data: given dtype {array.dtype}, expected one of {', '.join(map(str, DTYPES))}")
     return array
 

@@ -1,6 +1,7 @@
 """Convolution: which algorithm computes it.
 
-    matmul      1x1, stride 1, no padding: the image is a matrix, a row a pixel       (matmul.py, weight_grad.py)
+    matmul      1x1, stride 1, no padding: the image is a matrix, a row a pixel       (matmul.py, weight_grad.py;
+                all of its backward together: pointwise.py)
     winograd    3x3 and 5x5 with stride 1, where it saves half of the multiplications          (winograd.py)
     direct      everything else                                                   (correlate.py, weight_grad.py)
 
@@ -33,7 +34,8 @@ _insisted: ContextVar[str | None] = ContextVar("minigrad_cpu_algorithm", default
 
 @contextmanager
 def algorithm(name: str) -> Iterator[None]:
-    """`with algorithm("direct"): ...`: convolutions of this thread that `name` can compute are computed so.
+    """`with algorithm("direct"): ...`: convolutions of this thread that `name` can compute are computed so, except in
+    `pointwise_backward`.
 
     ValueError if there is no algorithm of that name.
     """

@@ -4,8 +4,8 @@ In NHWC memory, joining along the channels means: each pixel of the result is a 
 behind the other. Along any other axis it is the same with longer runs. So cat and split are one kernel that copies runs
 of bytes between memory and memory, whatever their type; an array's runs are cut into parts of about equal size.
 
-Measured on two shared cores at 128x12x12x480 made of 128 + 192 + 96 + 64 channels: cat at 49 GB/s, split at 51 GB/s,
-where NumPy copies 33 GB/s on one; padding 128x48x48x64 by one pixel at 31 GB/s.
+Measured from cold caches, both cores (AMD EPYC Zen 5, 2026-11-22, `python -m benchmarks kernels`): cat at 72 % of what
+copying does, split at 80 %, pad at 38 %.
 """
 
 import math

@@ -2,7 +2,9 @@
 
 import gc
 import itertools
+import sys
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -144,19 +146,52 @@ def test_an_array_may_die_while_the_pool_is_at_work(pool: Pool, monkeypatch: pyt
     assert pool.bytes_in_use == 6 * SIZE
 
 
-def test_counts_hold_when_threads_come_and_go(pool: Pool) -> None:
+def test_counts_hold_when_threads_come_and_go(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     def use() -> None:
         for k in range(200):
             memory.empty((SIZE + 64 * (k % 7),), np.uint8)
 
-    threads = [threading.Thread(target=use) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the threads take turns in the middle of everything
+    try:
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     gc.collect()
     assert pool.bytes_in_use == 0
-    assert 0 < pool.bytes_held <= pool.most_in_use
+    assert sum(size for size, _, _ in pool._free) == pool.bytes_held > 0
+
+
+def test_an_interrupted_request_harms_no_other(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(piece: Any, size: int) -> Any:
+        raise KeyboardInterrupt
+
+    large = memory.empty((4 * SIZE,), np.uint8)
+    del large
+    kept = memory.empty((SIZE,), np.uint8)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory._Piece, "cut", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            memory.empty((2 * SIZE,), np.uint8)
+    del kept
+    arrays = [memory.empty((SIZE,), np.uint8) for _ in range(3)]
+    assert len({start(a) for a in arrays}) == 3
+
+
+def test_idle_segments_are_gone_before_the_system_is_asked(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = memory.empty((SIZE,), np.uint8)
+    del small
+    assert pool.bytes_in_use == 0
+    (segment,) = [weakref.ref(piece.segment) for _, _, piece in pool._free]
+    real = np.empty
+    alive: list[bool] = []
+    monkeypatch.setattr(memory.np, "empty", lambda *a, **k: alive.append(segment() is not None) or real(*a, **k))
+    memory.empty((2 * SIZE,), np.uint8)
+    assert alive == [False]
 
 
 def test_a_threads_workspace_is_the_same_memory_every_time() -> None:
@@ -168,6 +203,9 @@ def test_a_threads_workspace_is_the_same_memory_every_time() -> None:
     larger, *_ = memory.workspace((2 * SIZE,))
     larger[:] = 1
     assert start(memory.workspace((1,))[0]) == start(larger)
+    too_large = memory.workspace((1,), (memory.WORKSPACE_BYTES // 4,))
+    assert start(too_large[1]) != start(larger)
+    assert [a.shape for a in too_large] == [(1,), (memory.WORKSPACE_BYTES // 4,)]
 
 
 def test_threads_do_not_share_a_workspace() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kernels.layout import Array
-from minigrad import Tensor, observe
+from minigrad import Tensor, functional as F, observe
 from minigrad.function import Function
 from minigrad.observe import Observer
 from tests.minigrad.against_torch import agree, normal
@@ -140,6 +140,17 @@ def test_a_team_does_not_wait_for_what_others_wait_for(teams: list[int]) -> None
     Scaled()(y, first * 1.0).sum().backward()
     assert teams == [1, 1]
     assert [grad_of(t) for t in (x, a)] == [[4, -6], [1, 1]]
+
+
+def test_convolutions_that_saw_different_data_are_no_team() -> None:
+    first, second = np.random.default_rng(0).standard_normal((2, 1, 3, 2, 2))
+    x = Tensor(first, requires_grad=True)
+    w, v = (Tensor(np.ones((1, 3, 1, 1)), requires_grad=True) for _ in range(2))
+    a = F.conv2d(x, w)
+    x.data = second
+    (a.sum() + F.conv2d(x, v).sum()).backward()
+    np.testing.assert_allclose(w.grad, first.sum((0, 2, 3)).reshape(1, 3, 1, 1))
+    np.testing.assert_allclose(v.grad, second.sum((0, 2, 3)).reshape(1, 3, 1, 1))
 
 
 def test_operations_of_a_team_run_alone_where_an_observer_wants_their_own_gradients(teams: list[int]) -> None:
