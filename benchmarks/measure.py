@@ -125,30 +125,9 @@ def measure(
         check("reference", small_expected, "naive", call("naive", kernel, small))
     if faults:
         return Measurement(whole, per_step, faults, choice, {}, multiply_adds, moved)
-    runs |= {name: rival.run for name, rival in rivals.items()}
-
-    def get_ready(name: str) -> None:
-        flush()
-        _wake(name)
-
-    seconds = medians(runs, repeats, before=get_ready)
+    seconds = medians(runs | {name: rival.run for name, rival in rivals.items()}, repeats, before=flush)
     seconds |= {name: seconds[name] * share for name in seconds.keys() & EXTRAPOLATED}
     return Measurement(whole, per_step, [], choice, seconds, multiply_adds, moved)
-
-
-IMAGES, MATRIX = np.ones((1, 64, 64, 64), np.float32), np.ones((256, 256), np.float32)
-
-
-def _wake(name: str) -> None:
-    """Give the competitor's threads something to do. They slept while the caches were flushed, and it can take the
-    operating system milliseconds to bring them back, which is longer than most kernels run."""
-    torch = machine.find_torch()
-    if name in TORCH_LAYOUTS and torch is not None:
-        torch.relu(torch.from_numpy(IMAGES))
-    elif name.startswith("cpu"):
-        kernels.load("cpu").relu(IMAGES)
-    else:
-        MATRIX @ MATRIX
 
 
 def _run(backend: str, kernel: str, arguments: dict[str, Any], algorithm: str | None = None) -> Callable[[], Any]:

@@ -20,14 +20,14 @@ class Flush:
         self._ballast += 1
 
 
-def medians(runs: Mapping[str, Callable[[], Any]], repeats: int, before: Callable[[str], Any]) -> dict[str, float]:
-    """Seconds that each takes, the median of `repeats` turns after one to warm up. `before` hears whose turn comes."""
+def medians(runs: Mapping[str, Callable[[], Any]], repeats: int, before: Callable[[], Any]) -> dict[str, float]:
+    """Seconds that each takes, the median of `repeats` turns after one to warm up. `before` runs before each turn."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
     for _ in range(repeats):
         for name, run in runs.items():
-            before(name)
+            before()
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)

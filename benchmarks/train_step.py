@@ -80,7 +80,7 @@ def timed(built: Mapping[str, Competitor], repeats: int) -> dict[str, dict[str, 
         for competitor in built.values():
             competitor.set_training(kind == TRAINING)
         runs = {name: c.train if kind == TRAINING else c.infer for name, c in built.items()}
-        seconds[kind] = medians(runs, repeats, before=lambda name: None)
+        seconds[kind] = medians(runs, repeats, before=lambda: None)
     return seconds
 
 

@@ -15,8 +15,9 @@ indirect convolution algorithm", 2019).
 Two products are made of this loop, which differ in how `a` lies in memory: `rows_times_panel` for forward and input
 gradients, and `columns_times_rows`, where the sum runs over pixels, for weight gradients.
 
-Measured from cold caches, both cores (AMD EPYC Zen 5, 2026-11-22, `python -m benchmarks kernels`): its plainest use, a
-1x1 convolution's forward (matmul.py), comes to 337 GFLOP/s, 79 % of NumPy's largest matrix product.
+Measured from cold caches on two cores where copying reached 40 GB/s and NumPy's matrix product 425 GFLOP/s (AMD EPYC
+Zen 5, 2026-11-22, `python -m benchmarks kernels`): its plainest use, a 1x1 convolution's forward (matmul.py), comes to
+337 GFLOP/s, 79 % of NumPy's largest matrix product.
 """
 
 from collections.abc import Callable

@@ -11,9 +11,9 @@ copy: GROUP columns of a row lie together, and the micro-kernel takes a row in s
 The sum over rows is cut into sections as in weight_grad.py, and where there are few rows, the columns of x are shared
 out too. So the result does not depend on the number of threads.
 
-Measured from cold caches, both cores (AMD EPYC Zen 5, 2026-11-22, `python -m benchmarks kernels`): 35 % of the roofline
-over a training step's shapes, from 14 % where few channels meet many pixels to 64 %. In a step, whose caches are not
-cold, it is part of matmul.py's figure.
+Measured from cold caches on two cores where copying reached 40 GB/s and NumPy's matrix product 425 GFLOP/s (AMD EPYC
+Zen 5, 2026-11-22, `python -m benchmarks kernels`): 35 % of the roofline over a training step's shapes, from 14 % where
+few channels meet many pixels to 64 %. In a step, whose caches are not cold, it is part of matmul.py's figure.
 """
 
 from collections.abc import Sequence
