@@ -27,6 +27,7 @@ from kernels.cpu.weight_grad import product_weight_grad, sections, weight_grad
 from kernels.geometry import Padding, Pair, output_size
 from kernels.layout import Array
 from kernels.memory import empty
+from kernels.reference import conv as reference
 
 ALGORITHMS = ("matmul", "winograd", "direct")
 _insisted: ContextVar[str | None] = ContextVar("minigrad_cpu_algorithm", default=None)
@@ -180,8 +181,10 @@ def pointwise_backward(
 def channel_sum(grad: Array) -> Array:
     """Gradient of any other bias: each channel's gradients summed over everything else, (..., C) -> (C,).
 
-    Short runs are added up in float32, and the runs in float64.
+    Short runs are added up in float32, and the runs in float64. What is small is done before threads would be awake.
     """
+    if grad.size < SMALL_SUM:
+        return reference.channel_sum(grad)
     parts = sections(grad.size // grad.shape[-1], RUN)
     sums = np.zeros((parts, grad.shape[-1]))
     _channel_sums(_rows(grad), sums)
@@ -190,6 +193,7 @@ def channel_sum(grad: Array) -> Array:
 
 
 RUN = 64
+SMALL_SUM = 1 << 15
 
 
 @parallel

@@ -1,14 +1,13 @@
 """The fully connected layer: every output is a weighted sum of every input. Rows are (M, I), the weight is (O, I).
 
-Three products of the same micro-kernel as a 1x1 convolution's (matmul.py, weight_grad.py), where the network is
-smallest: rows are images here, not pixels.
+Three products of the same kernel as a 1x1 convolution's (matmul.py), where the network is smallest: rows are images
+here, not pixels.
 """
 
 import numpy as np
 
 from kernels.cpu.correlate import NO_FLOOR
 from kernels.cpu.matmul import matmul
-from kernels.cpu.weight_grad import product_weight_grad
 from kernels.layout import Array
 from kernels.memory import empty
 
@@ -31,4 +30,6 @@ def linear_weight_grad(grad: Array, x: Array) -> Array:
     """Each weight receives its output's gradient times its input, summed over rows: (M, O) and (M, I) -> (O, I)."""
     if grad.size == 0:
         return np.zeros((grad.shape[1], x.shape[1]), np.float32)
-    return product_weight_grad(np.ascontiguousarray(x), None, np.ascontiguousarray(grad))[0]
+    weight_grad = empty((grad.shape[1], x.shape[1]))
+    matmul(np.ascontiguousarray(grad.T), None, np.ascontiguousarray(x), False, None, NO_FLOOR, False, weight_grad)
+    return weight_grad

@@ -205,6 +205,13 @@ def test_a_float32_sum_of_many_places_keeps_its_digits(name: str) -> None:
     np.testing.assert_allclose(kernels.load(name).channel_sum(grad), [1e5, 1e5], rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(30000, 3), (3, 71, 70, 7), (1, 40000)])
+def test_the_cpus_sums_of_many_places_agree_with_float64(shape: tuple[int, ...]) -> None:
+    grad = np.random.default_rng(0).standard_normal(shape, np.float32)
+    expected = grad.astype(np.float64).reshape(-1, shape[-1]).sum(axis=0)
+    np.testing.assert_allclose(kernels.load("cpu").channel_sum(grad), expected, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3), (2, 2, 3, 3)])
 def test_channel_sum_takes_any_number_of_axes(backend: str, shape: tuple[int, ...]) -> None:
     grad = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
