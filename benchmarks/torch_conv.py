@@ -67,12 +67,7 @@ def _pointwise(grad: Array, output: Array | None) -> Any:
 def pointwise_backward(a: Any, memory: Memory) -> Any:
     x = memory.images(a.x)
     backwards = [
-        _convolution_backward(
-            SimpleNamespace(
-                grad=grad, output=output, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1
-            ),
-            memory, x, memory.weight(weight), [True, True, True],
-        )
+        _convolution_backward(_pointwise(grad, output), memory, x, memory.weight(weight), [True, True, True])
         for grad, output, weight in zip(a.grads, a.outputs, a.weights, strict=True)
     ]
     before = None if a.into is None else memory.images(a.into).clone()
