@@ -7,7 +7,7 @@ micro-kernel reads the pixels where they lie and finishes bias and ReLU in its r
 a gradient are its rows copied, a block at a time, with zeros in those places.
 
 Measured, both cores (AMD EPYC Zen 5, 2026-11-22): in a training step of GoogLeNet at batch 128
-all 1x1 convolutions together, forward and backward, do 305 GFLOP/s, 71 % of NumPy's largest matrix product in the same
+all 1x1 convolutions together, forward and backward, do 306 GFLOP/s, 69 % of NumPy's largest matrix product in the same
 run (`python -m benchmarks train-step`). pointwise.py has the backward of those whose input needs a gradient.
 """
 

@@ -15,8 +15,8 @@ What makes it fast: tiles go through in blocks that stay in the L2 cache from th
 transforms cost no memory traffic; bias, ReLU, ReLU's mask and the sum with other gradients happen on the way in or out.
 
 Measured, both cores (AMD EPYC Zen 5, 2026-11-22): in a training step of GoogLeNet at batch 128
-the 3x3 convolutions, forward and backward, do 790 GFLOP/s as the definition counts them, 1.85 times NumPy's largest
-matrix product in the same run, and the 5x5 ones 443, 1.04 times (`python -m benchmarks train-step`).
+the 3x3 convolutions, forward and backward, do 790 GFLOP/s as the definition counts them, 1.79 times NumPy's largest
+matrix product in the same run, and the 5x5 ones 436, 0.99 times (`python -m benchmarks train-step`).
 """
 
 from typing import Any
