@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test bench lint
+.PHONY: train test bench proof gpu-check lint
 
 ## train: GoogLeNet learns from 20,000 real images, one epoch; `$(BIN)/python googlenet.py` for all 60,000
 train: .venv/.run
@@ -15,6 +15,13 @@ test: .venv/.test
 ## bench: every kernel, verified and timed on GoogLeNet's shapes
 bench: .venv/.test
 	$(BIN)/python -m benchmarks kernels
+
+## proof: what `make test` needs besides to prove the GPU path without a card: NVIDIA's compiler, CuPy, cuBLAS (600 MB)
+proof: .venv/.proof
+
+## gpu-check: all that only a machine with an NVIDIA card can show, in gpu-check.md; CuPy must be installed before
+gpu-check: .venv/.test
+	$(BIN)/python -m benchmarks gpu-check
 
 ## lint: style and types
 lint: .venv/.lint
@@ -32,6 +39,10 @@ lint: .venv/.lint
 
 .venv/.test: .venv/.python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[test,torch]'
+	@touch $@
+
+.venv/.proof: .venv/.python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[test,torch,proof]'
 	@touch $@
 
 .venv/.lint: .venv/.python setup.cfg pyproject.toml

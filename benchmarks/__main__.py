@@ -1,11 +1,11 @@
-"""The command line: `python -m benchmarks kernels`, `train-step` or `accuracy`."""
+"""The command line: `python -m benchmarks COMMAND`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import accuracy, kernel_times, train_step
-from minigrad.device import DeviceError
+from benchmarks import accuracy, gpu_check, gpu_plan, kernel_times, train_step
+from minigrad import device
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,15 +16,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("kernels", kernel_times, "every kernel on the shapes that GoogLeNet gives it"),
         ("train-step", train_step, "whole steps of GoogLeNet, training and inference"),
         ("accuracy", accuracy, "rounding errors of the convolution algorithms"),
+        ("gpu-plan", gpu_plan, "what training costs a card on paper: launches, waits, memory, bytes; needs no card"),
+        ("gpu-check", gpu_check, "all that only a machine with a card can show, in one report to send in"),
     ):
         subparser = commands.add_parser(name, help=purpose, description=purpose)
         command.add_options(subparser)
         subparser.set_defaults(run=command.main)
     options = parser.parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with device.memory_errors("a smaller --batch-size or --image-size needs less"):
+            status: int = options.run(options)
         return status
-    except DeviceError as error:
+    except device.DeviceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -63,7 +63,7 @@ def accuracies(case: Case) -> Iterator[Accuracy]:
     arguments = filled(case)
     exact = call("reference", case.kernel, {name: _in_float64(value) for name, value in arguments.items()})
     reference = error(call("reference", case.kernel, arguments), exact)
-    names = algorithms.possible(case)
+    names = algorithms.possible(case, "cpu")
     errors = {
         name: error(call("cpu", case.kernel, arguments, name if len(names) > 1 else None), exact) for name in names
     }

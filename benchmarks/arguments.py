@@ -33,6 +33,8 @@ def _array(name: str, spec: Spec, described: dict[str, Any], random: np.random.G
         rows = described["logits"] if "logits" in described else described["log_probabilities"]
         return random.integers(0, rows.shape[1], spec.shape)
     array = _zeros(spec)
+    if name == "halted":
+        return array
     if spec.dtype == "uint8":
         array[...] = random.integers(0, 256, spec.shape)
         return array

@@ -1,4 +1,4 @@
-"""GoogLeNet trained and run by minigrad and by PyTorch, from the same weights on the same images."""
+"""GoogLeNet trained and run by minigrad and by PyTorch, from the same weights on the same images, on one device."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,14 +11,14 @@ from benchmarks import machine
 from benchmarks.measure import TORCH_LAYOUTS
 from googlenet import GoogLeNet
 from kernels.layout import Array, nchw
-from minigrad import Tensor, functional as F, no_grad, optim
+from minigrad import Tensor, device, functional as F, no_grad, optim
 
 SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9}
 CLASSES = 10
 
 
 class Competitor(Protocol):
-    """A network with its optimiser and one batch."""
+    """A network with its optimiser and one batch. A card has done a step when its result is on the host."""
 
     def set_training(self, training: bool) -> None:
         """Training or evaluation mode."""
@@ -37,9 +37,9 @@ def _no_part(name: str) -> AbstractContextManager[None]:
 class Own:
     """minigrad. images are (N, H, W, 1), labels (N,). part: for a profiler, marks what is not an operation."""
 
-    def __init__(self, model: GoogLeNet, images: Array, labels: Array) -> None:
-        self.model, self.labels = model, labels
-        self.batch = Tensor(nchw(images))
+    def __init__(self, model: GoogLeNet, images: Array, labels: Array, place: str) -> None:
+        self.model, self.labels = model.to(place), device.to(labels, place)
+        self.batch = Tensor(device.to(nchw(images), place))
         self.optimizer = optim.SGD(model.parameters(), **SGD)
         self.part: Callable[[str], AbstractContextManager[None]] = _no_part
 
@@ -56,25 +56,26 @@ class Own:
 
     def infer(self) -> Array:
         with no_grad():
-            return self.model(self.batch).numpy()
+            return device.host(self.model(self.batch).data)
 
 
 class Torch:
     """PyTorch, with the model's weights as they are now, in its default layout or channels-last."""
 
-    def __init__(self, model: GoogLeNet, images: Array, labels: Array, channels_last: bool) -> None:
+    def __init__(self, model: GoogLeNet, images: Array, labels: Array, channels_last: bool, place: str) -> None:
         import torch
 
         from benchmarks.torch_googlenet import TorchGoogLeNet, tensors
+        from benchmarks.torch_memory import torch_device
 
         self._torch = torch
-        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        there, memory_format = torch_device(place), torch.channels_last if channels_last else torch.contiguous_format
         twin: Any = TorchGoogLeNet(dropout=0.0)  # torch's type of `to` does not know memory_format
         twin.load_state_dict(tensors(model.state_dict()))
-        self.twin = twin.to(memory_format=memory_format)
+        self.twin = twin.to(there, memory_format=memory_format)
         self.optimizer = torch.optim.SGD(self.twin.parameters(), **SGD)
-        self.batch = torch.from_numpy(nchw(images)).contiguous(memory_format=memory_format)
-        self.target = torch.from_numpy(labels)
+        self.batch = torch.from_numpy(nchw(images)).to(there).contiguous(memory_format=memory_format)
+        self.target = torch.from_numpy(labels).to(there)
 
     def set_training(self, training: bool) -> None:
         self.twin.train(training)
@@ -88,22 +89,22 @@ class Torch:
 
     def infer(self) -> Array:
         with self._torch.inference_mode():
-            logits: Array = self.twin(self.batch).numpy()
+            logits: Array = self.twin(self.batch).cpu().numpy()
             return logits
 
 
-def own_name() -> str:
-    """What minigrad is called in tables: with the backend that serves."""
-    return f"minigrad, {kernels.backend.current()}"
+def own_name(place: str) -> str:
+    """What minigrad is called in tables: with the backend that serves on this device."""
+    return f"minigrad, {kernels.backend.current() if place == device.CPU else kernels.CUDA}"
 
 
-def names() -> list[str]:
-    """Who takes part: PyTorch in both layouts, if it is installed, and minigrad."""
-    return [*(TORCH_LAYOUTS if machine.find_torch() is not None else ()), own_name()]
+def names(place: str) -> list[str]:
+    """Who takes part: PyTorch in both layouts, if it can be compared with on this device, and minigrad."""
+    return [*(TORCH_LAYOUTS if machine.no_torch(place) is None else ()), own_name(place)]
 
 
-def build(chosen: list[str], images: int, image_size: int) -> dict[str, Competitor]:
-    """These competitors, with equal weights, on random images and labels that are the same each time."""
+def build(chosen: list[str], images: int, image_size: int, place: str) -> dict[str, Competitor]:
+    """These competitors on a device, with equal weights, and random images and labels that are the same each time."""
     random = np.random.default_rng(0)
     batch = random.standard_normal((images, image_size, image_size, 1), np.float32)
     labels = random.integers(0, CLASSES, images)
@@ -111,7 +112,7 @@ def build(chosen: list[str], images: int, image_size: int) -> dict[str, Competit
     built: dict[str, Competitor] = {}
     for name in chosen:
         if name in TORCH_LAYOUTS:
-            built[name] = Torch(model, batch, labels, TORCH_LAYOUTS[name])
+            built[name] = Torch(model, batch, labels, TORCH_LAYOUTS[name], place)
         else:
-            built[name] = Own(model, batch, labels)
+            built[name] = Own(model, batch, labels, place)
     return built

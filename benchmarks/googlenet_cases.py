@@ -49,6 +49,10 @@ OTHERS = (
         "cross_entropy_target_grad", row_grad=Spec((BATCH,)), log_probabilities=LOGITS, weight=None,
         label_smoothing=0.0,
     ),
+    case(
+        "note_step", logits=LOGITS, target=Spec((BATCH,), "int64"), loss=Spec(()), step=1, record=Spec((2,)),
+        halted=Spec((1,), "int64"),
+    ),
     case("pad", x=IMAGES, amounts=((0, 0), (4, 4), (4, 4), (0, 0)), value=0.0),
     case("resize_bilinear", images=Spec((BATCH, 28, 28, 1), "uint8"), size=(96, 96), scale=1 / 255, shift=-0.5),
 )

@@ -13,6 +13,7 @@ import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 
 from benchmarks.work import FLOP
+from minigrad import device
 
 REPEATS = 7
 PAUSE = 0.05
@@ -25,11 +26,13 @@ COPY_BYTES = 256 << 20
 
 
 class Limits(NamedTuple):
-    """peak: of float32 matrix products, FLOP/s. bandwidth: of memory, bytes/s read and written. blas: NumPy's."""
+    """peak: of float32 matrix products, FLOP/s. bandwidth: of memory, bytes/s read and written. blas: who multiplies.
+    of: whose limits they are."""
 
     peak: float
     bandwidth: float
     blas: str
+    of: str = "this machine"
 
     def seconds(self, multiply_adds: int, moved: int) -> float:
         """The shortest time in which so many multiply-adds and bytes can be done: min(peak, intensity * bandwidth)."""
@@ -38,8 +41,8 @@ class Limits(NamedTuple):
     def describe(self) -> str:
         """Both in a line."""
         return (
-            f"limits of this machine: {self.peak / 1e9:,.0f} GFLOP/s (NumPy's float32 matrix product, {self.blas}), "
-            f"{self.bandwidth / 1e9:,.1f} GB/s (copying {COPY_BYTES >> 20} MiB, read + written)"
+            f"limits of {self.of}: {self.peak / 1e9:,.0f} GFLOP/s (float32 matrix product, {self.blas}), "
+            f"{self.bandwidth / 1e9:,.1f} GB/s (copying, read + written)"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -47,8 +50,13 @@ class Limits(NamedTuple):
         return {"gflops": self.peak / 1e9, "gb_per_second": self.bandwidth / 1e9, "blas": self.blas}
 
 
-def measure(threads: int) -> Limits:
-    """Both limits for so many threads; NumPy's BLAS must have been limited to them by `kernels.threads.limit`."""
+def measure(threads: int, place: str) -> Limits:
+    """Both limits of a device, of the CPU for so many threads; NumPy's BLAS must have been limited to them by
+    `kernels.threads.limit`."""
+    if place != device.CPU:
+        from benchmarks import card  # not above, for it takes Limits from here
+
+        return card.limits()
     return Limits(_peak(), _bandwidth(threads), _blas())
 
 
@@ -59,13 +67,16 @@ def product(size: int) -> Callable[[], Any]:
     return lambda: np.matmul(a, b, out=out)
 
 
-def _fastest(run: Callable[[], Any]) -> float:
+def fastest(run: Callable[[], Any], wait: Callable[[], Any] = lambda: None) -> float:
+    """The seconds of the fastest of REPEATS runs, after one to warm up. wait: until a card has done it."""
     run()
+    wait()
     seconds = []
     for _ in range(REPEATS):
         time.sleep(PAUSE)
         start = time.perf_counter()
         run()
+        wait()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
@@ -76,7 +87,7 @@ def _peak() -> float:
         work = FLOP * size**3
         if best and work / best > MATRIX_SECONDS:
             break
-        best = max(best, work / _fastest(product(size)))
+        best = max(best, work / fastest(product(size)))
     return best
 
 
@@ -85,7 +96,7 @@ def _bandwidth(threads: int) -> float:
     source, target = np.ones(COPY_BYTES, np.uint8), np.zeros(COPY_BYTES, np.uint8)
     pairs = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
     with ThreadPoolExecutor(threads) as pool:
-        seconds = _fastest(lambda: list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pairs)))
+        seconds = fastest(lambda: list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pairs)))
     return 2 * COPY_BYTES / seconds
 
 

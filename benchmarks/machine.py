@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 import kernels
+from benchmarks import card
 from kernels import threads
+from minigrad import device
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -27,6 +29,16 @@ def find_torch() -> ModuleType | None:
     return torch
 
 
+def no_torch(place: str) -> str | None:
+    """Why PyTorch cannot be compared with on this device, as a line to print; None if it can."""
+    torch = find_torch()
+    if torch is None:
+        return "PyTorch is not installed, so nothing is compared with it: pip install -e '.[torch]'"
+    if place != device.CPU and not torch.cuda.is_available():
+        return f"this PyTorch, {torch.__version__}, finds no card, so nothing is compared with it"
+    return None
+
+
 @contextmanager
 def limited(count: int | None) -> Iterator[int]:
     """Kernels and PyTorch use at most so many threads inside the block; None leaves all as it is. Yields how many."""
@@ -38,9 +50,9 @@ def limited(count: int | None) -> Iterator[int]:
         yield threads.available() if count is None else count
 
 
-def describe(used: int) -> dict[str, Any]:
-    """The machine, the libraries and the threads that they may use; `used` is how many kernels use."""
-    torch = find_torch()
+def describe(used: int, place: str) -> dict[str, Any]:
+    """The machine, the libraries and the threads that they may use; `used` is how many kernels use. place: a device."""
+    torch, on_card = find_torch(), place != device.CPU
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "platform": platform.platform(),
@@ -50,7 +62,8 @@ def describe(used: int) -> dict[str, Any]:
         "numpy": np.__version__,
         "numba": importlib.metadata.version("numba"),
         "torch": torch and str(torch.__version__),
-        "backend": kernels.backend.current(),
+        "backend": kernels.CUDA if on_card else kernels.backend.current(),
+        "gpu": card.describe() if on_card else None,
         "threads": {
             "kernels": used,
             "torch": torch and torch.get_num_threads(),

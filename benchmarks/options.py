@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from minigrad import device
 from minigrad.commands.arguments import at_least, thread_count
 
 
@@ -24,9 +25,20 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     add_shapes(parser, batch_size=128)
     parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="turns of each, default 5")
     parser.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, PyTorch too; default all")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default cpu")
+    parser.add_argument(
+        "--device", type=_device, default="cpu", metavar="NAME",
+        help="cpu, gpu, or a certain card such as gpu:1; default cpu",
+    )
     add_json(parser)
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the figures there")
+
+
+def _device(text: str) -> str:
+    try:
+        device.check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def settings(options: argparse.Namespace) -> dict[str, int]:

@@ -17,6 +17,7 @@ import kernels
 from benchmarks import competitors, machine
 from benchmarks.measure import TORCH_LAYOUTS
 from kernels import threads as kernel_threads
+from minigrad import device
 
 STEPS = 3
 ROOT = Path(__file__).parents[1]
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     """Train STEPS steps and print the two peaks."""
     name, images, image_size, threads = arguments
     kernels.load(kernels.backend.current())  # what a program imports is not memory of its steps
-    (competitor,) = competitors.build([name], int(images), int(image_size)).values()
+    (competitor,) = competitors.build([name], int(images), int(image_size), device.CPU).values()
     competitor.set_training(True)
     limited = machine.limited if name in TORCH_LAYOUTS else kernel_threads.limit  # the one imports PyTorch
     with limited(int(threads)):

@@ -17,9 +17,9 @@ from kernels.layout import Array
 aten = torch.ops.aten
 
 
-def rival(kernel: str, arguments: dict[str, Any], channels_last: bool) -> Rival:
-    """The counterpart of `kernel` for these arguments, which it leaves unchanged."""
-    made = RIVALS[kernel](SimpleNamespace(**arguments), Memory(channels_last))
+def rival(kernel: str, arguments: dict[str, Any], channels_last: bool, place: str) -> Rival:
+    """The counterpart of `kernel` for these arguments, which it leaves unchanged, on a device of this name."""
+    made = RIVALS[kernel](SimpleNamespace(**arguments), Memory(channels_last, place))
     return made if isinstance(made, Rival) else Rival(made, arrays)
 
 
@@ -39,17 +39,17 @@ def channel_sum(a: Any, memory: Memory) -> Any:
 
 
 def linear(a: Any, memory: Memory) -> Any:
-    x, weight, bias = (torch.from_numpy(array) for array in (a.x, a.weight, a.bias))
+    x, weight, bias = (memory.tensor(array) for array in (a.x, a.weight, a.bias))
     return lambda: F.linear(x, weight, bias)
 
 
 def linear_input_grad(a: Any, memory: Memory) -> Any:
-    grad, weight = torch.from_numpy(a.grad), torch.from_numpy(a.weight)
+    grad, weight = memory.tensor(a.grad), memory.tensor(a.weight)
     return lambda: grad @ weight
 
 
 def linear_weight_grad(a: Any, memory: Memory) -> Any:
-    grad, x = torch.from_numpy(a.grad), torch.from_numpy(a.x)
+    grad, x = memory.tensor(a.grad), memory.tensor(a.x)
     return lambda: grad.T @ x
 
 
@@ -123,22 +123,22 @@ def relu_backward(a: Any, memory: Memory) -> Any:
 
 
 def softmax(a: Any, memory: Memory) -> Any:
-    x = torch.from_numpy(a.x)
+    x = memory.tensor(a.x)
     return lambda: torch.softmax(x, a.axis)
 
 
 def softmax_backward(a: Any, memory: Memory) -> Any:
-    grad, output = torch.from_numpy(a.grad), torch.from_numpy(a.output)
+    grad, output = memory.tensor(a.grad), memory.tensor(a.output)
     return lambda: aten._softmax_backward_data(grad, output, a.axis, output.dtype)
 
 
 def log_softmax(a: Any, memory: Memory) -> Any:
-    x = torch.from_numpy(a.x)
+    x = memory.tensor(a.x)
     return lambda: torch.log_softmax(x, a.axis)
 
 
 def log_softmax_backward(a: Any, memory: Memory) -> Any:
-    grad, output = torch.from_numpy(a.grad), torch.from_numpy(a.output)
+    grad, output = memory.tensor(a.grad), memory.tensor(a.output)
     return lambda: aten._log_softmax_backward_data(grad, output, a.axis, output.dtype)
 
 
@@ -149,7 +149,7 @@ def batch_statistics(a: Any, memory: Memory) -> Any:
 
 def batch_norm(a: Any, memory: Memory) -> Any:
     x = memory.images(a.x)
-    mean, variance, weight, bias = (torch.from_numpy(array) for array in (a.mean, a.variance, a.weight, a.bias))
+    mean, variance, weight, bias = (memory.tensor(array) for array in (a.mean, a.variance, a.weight, a.bias))
     if a.activation == "relu":
         return lambda: torch.relu_(F.batch_norm(x, mean, variance, weight, bias, eps=a.eps))
     return lambda: F.batch_norm(x, mean, variance, weight, bias, eps=a.eps)
@@ -157,8 +157,8 @@ def batch_norm(a: Any, memory: Memory) -> Any:
 
 def batch_norm_backward(a: Any, memory: Memory) -> Any:
     grad, x = memory.images(a.grad), memory.images(a.x)
-    weight, mean = torch.from_numpy(a.weight), torch.from_numpy(a.mean)
-    inverse_std = torch.from_numpy(1 / np.sqrt(a.variance + np.float32(a.eps)))
+    weight, mean = memory.tensor(a.weight), memory.tensor(a.mean)
+    inverse_std = memory.tensor(1 / np.sqrt(a.variance + np.float32(a.eps)))
     options = (None, None, mean, inverse_std, a.training, a.eps, [True, True, True])
     return lambda: aten.native_batch_norm_backward(grad, x, weight, *options)
 
@@ -183,7 +183,7 @@ def dropout(a: Any, memory: Memory) -> Any:
 
 
 def cross_entropy(a: Any, memory: Memory) -> Any:
-    logits, target = torch.from_numpy(a.logits), torch.from_numpy(a.target)
+    logits, target = memory.tensor(a.logits), memory.tensor(a.target)
 
     def run() -> tuple[Tensor, Tensor, Tensor]:
         log_probabilities = F.log_softmax(logits, 1)
@@ -194,17 +194,30 @@ def cross_entropy(a: Any, memory: Memory) -> Any:
 
 
 def cross_entropy_backward(a: Any, memory: Memory) -> Any:
-    row_grad, target = torch.from_numpy(a.row_grad), torch.from_numpy(a.target)
-    logits = torch.from_numpy(a.log_probabilities).requires_grad_()  # their log_softmax is themselves
+    row_grad, target = memory.tensor(a.row_grad), memory.tensor(a.target)
+    logits = memory.tensor(a.log_probabilities).requires_grad_()  # their log_softmax is themselves
     losses = F.cross_entropy(logits, target, reduction="none", ignore_index=a.ignore_index)
     return lambda: torch.autograd.grad(losses, logits, row_grad, retain_graph=True)
 
 
 def cross_entropy_target_grad(a: Any, memory: Memory) -> Any:
-    row_grad, logits = torch.from_numpy(a.row_grad), torch.from_numpy(a.log_probabilities)
+    row_grad, logits = memory.tensor(a.row_grad), memory.tensor(a.log_probabilities)
     target = torch.zeros_like(logits).requires_grad_()
     losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=a.label_smoothing)
     return lambda: torch.autograd.grad(losses, target, row_grad, retain_graph=True)
+
+
+def note_step(a: Any, memory: Memory) -> Any:
+    logits, target, loss = (memory.tensor(array) for array in (a.logits, a.target, a.loss))
+    record, halted = (memory.tensor(array).clone() for array in (a.record, a.halted))
+
+    def run() -> tuple[Tensor, Tensor]:
+        record[0] = loss
+        record[1] = (logits.argmax(1) == target).sum()
+        halted.masked_fill_((halted == 0) & ~loss.isfinite(), a.step)
+        return record, halted
+
+    return run
 
 
 # --- shape
@@ -245,6 +258,6 @@ RIVALS: dict[str, Callable[[Any, Memory], Any]] = {
         avg_pool2d_backward, adaptive_avg_pool2d, adaptive_avg_pool2d_backward, relu, relu_backward, softmax,
         softmax_backward, log_softmax, log_softmax_backward, batch_statistics, batch_norm, batch_norm_backward,
         local_response_norm, local_response_norm_backward, dropout, cross_entropy, cross_entropy_backward,
-        cross_entropy_target_grad, cat, split, pad, resize_bilinear, sgd_step, adam_step,
+        cross_entropy_target_grad, note_step, cat, split, pad, resize_bilinear, sgd_step, adam_step,
     )
 }

@@ -8,18 +8,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import machine
 from benchmarks.cases import Case, Spec, describe, specs
 from benchmarks.limits import Limits
 from benchmarks.measure import EXTRAPOLATED, TORCH_LAYOUTS, Measurement
 from benchmarks.work import FLOP
-
-NO_TORCH = "PyTorch is not installed, so nothing is compared with it: pip install -e '.[torch]'"
+from minigrad import device
 
 
 def console() -> Console:
     """Standard output; wide enough for a table where it is not a terminal with a width of its own."""
     screen = Console()
     return screen if screen.is_terminal else Console(width=180)
+
+
+def remarks(place: str) -> list[str]:
+    """What has to be said about the comparison with PyTorch on this device, in lines."""
+    missing = machine.no_torch(place)
+    if missing:
+        return [missing]
+    return [] if place == device.CPU else ["PyTorch's TF32 is switched off: all multiply in float32."]
 
 
 def faster_layout(measured: Measurement) -> float | None:
@@ -72,8 +80,8 @@ def table(measurements: Sequence[Measurement], backends: Sequence[str], images: 
         result.add_row(
             measured.case.kernel, words, str(measured.per_step or "-"), *times, *_compared(measured, subject, limits)
         )
-        for name in (f"cpu: {algorithm}" for algorithm in measured.algorithms[1:]):
-            others = [_milliseconds(measured, name) if column == "cpu" else "" for column in backends]
+        for name in (f"{subject}: {algorithm}" for algorithm in measured.algorithms[1:]):
+            others = [_milliseconds(measured, name) if column == subject else "" for column in backends]
             blank = [""] * len(TORCH_LAYOUTS)
             result.add_row("", f"  {name}", "", *others, *blank, *_compared(measured, name, limits))
     return result

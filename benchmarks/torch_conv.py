@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.torch_memory import Memory, Rival, arrays
+from benchmarks.torch_memory import Memory, Rival, arrays, host
 from kernels.layout import Array
 
 aten = torch.ops.aten
@@ -19,7 +19,7 @@ def padding_before(padding: Any) -> list[int]:
 
 
 def conv2d(a: Any, memory: Memory) -> Any:
-    x, weight, bias = memory.images(a.x), memory.weight(a.weight), torch.from_numpy(a.bias)
+    x, weight, bias = memory.images(a.x), memory.weight(a.weight), memory.tensor(a.bias)
     options = (a.stride, padding_before(a.padding), a.dilation, a.groups)
     if a.activation == "relu":
         return lambda: torch.relu_(F.conv2d(x, weight, bias, *options))
@@ -50,7 +50,7 @@ def conv2d_input_grad(a: Any, memory: Memory) -> Any:
 
 
 def _weight_grads(results: Any) -> list[Array]:
-    return [results[1].permute(2, 3, 1, 0).numpy(), results[2].numpy()]
+    return host([results[1].permute(2, 3, 1, 0), results[2]])
 
 
 def conv2d_weight_grad(a: Any, memory: Memory) -> Any:

@@ -1,12 +1,21 @@
 """How the kernels' arrays become PyTorch's tensors in either memory format, and back. Importing this imports torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from kernels.layout import Array
+from minigrad import device
+
+
+def torch_device(place: str) -> torch.device:
+    """PyTorch's device for one of minigrad's. On a card it is told to multiply in float32, as the kernels do."""
+    if place == device.CPU:
+        return torch.device("cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return torch.device(place.replace("gpu", "cuda"))
 
 
 class Rival(NamedTuple):
@@ -17,26 +26,36 @@ class Rival(NamedTuple):
 
 
 class Memory:
-    """How tensors lie in memory: channels_last or PyTorch's default. Public shapes are NCHW in both."""
+    """Where tensors lie, and how: channels_last or PyTorch's default. Public shapes are NCHW in both."""
 
-    def __init__(self, channels_last: bool) -> None:
+    def __init__(self, channels_last: bool, place: str) -> None:
         self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.device = torch_device(place)
+
+    def tensor(self, array: Array) -> Tensor:
+        """A NumPy array as it is."""
+        return torch.from_numpy(array).to(self.device)
 
     def images(self, array: Array) -> Tensor:
         """(N, H, W, C) -> (N, C, H, W) in this format; other arrays as they are."""
-        tensor = torch.from_numpy(array)
+        tensor = self.tensor(array)
         return tensor.permute(0, 3, 1, 2).contiguous(memory_format=self.format) if array.ndim == 4 else tensor
 
     def weight(self, array: Array) -> Tensor:
         """(kh, kw, I, O) -> (O, I, kh, kw) in this format."""
-        return torch.from_numpy(array).permute(3, 2, 0, 1).contiguous(memory_format=self.format)
+        return self.tensor(array).permute(3, 2, 0, 1).contiguous(memory_format=self.format)
 
     def empty(self, *shape: int) -> Tensor:
         """A stand-in for an argument of which only the shape and the format count."""
-        return torch.empty(shape).contiguous(memory_format=self.format)
+        return torch.empty(shape, device=self.device).contiguous(memory_format=self.format)
 
 
 def arrays(results: Any) -> list[Array]:
-    """Tensors, images as (N, H, W, C)."""
+    """NumPy's arrays of tensors, images as (N, H, W, C)."""
     tensors = [results] if isinstance(results, Tensor) else results
-    return [(t.permute(0, 2, 3, 1) if t.ndim == 4 else t).detach().numpy() for t in tensors]
+    return host(t.permute(0, 2, 3, 1) if t.ndim == 4 else t for t in tensors)
+
+
+def host(tensors: Iterable[Tensor]) -> list[Array]:
+    """NumPy's arrays of tensors, with their axes as they are."""
+    return [tensor.detach().cpu().numpy() for tensor in tensors]

@@ -33,7 +33,7 @@ TRAINING, INFERENCE = "training", "inference"
 class Figures(NamedTuple):
     """All that was measured. seconds and shares: by kind of step, then by competitor or by operation.
 
-    multiply_adds: of a training step, as the definition counts them.
+    multiply_adds: of a training step, as the definition counts them. memory and scaling: of the CPU.
     """
 
     seconds: dict[str, dict[str, float]]
@@ -80,7 +80,7 @@ def timed(built: Mapping[str, Competitor], repeats: int) -> dict[str, dict[str, 
         for competitor in built.values():
             competitor.set_training(kind == TRAINING)
         runs = {name: c.train if kind == TRAINING else c.infer for name, c in built.items()}
-        seconds[kind] = medians(runs, repeats, before=lambda: None)
+        seconds[kind] = medians(runs, repeats)
     return seconds
 
 
@@ -100,13 +100,14 @@ def profiled(own: Any, repeats: int) -> dict[str, dict[str, float]]:
 
 def main(options: argparse.Namespace) -> int:
     """Verify, time, print. Returns the exit status: 1 if the competitors disagree."""
-    device.choose(options.device)
+    place, _ = device.choose(options.device)
+    on_cpu = place == device.CPU
     kernels.load(kernels.backend.current())
-    screen, own, names = report.console(), competitors.own_name(), competitors.names()
+    screen, own, names = report.console(), competitors.own_name(place), competitors.names(place)
     images, size = options.batch_size, options.image_size
     with machine.limited(options.threads) as threads:
-        described = machine.describe(threads)
-        built = competitors.build(names, images, size)
+        described = machine.describe(threads, place)
+        built = competitors.build(names, images, size, place)
         faults = verify(built, own)
         for fault in faults:
             screen.print(f"[bold red]WRONG[/]: {fault}")
@@ -116,12 +117,14 @@ def main(options: argparse.Namespace) -> int:
             seconds=timed(built, options.repeats),
             shares=profiled(built[own], options.repeats),
             multiply_adds=work.of_a_step(cases(size), images),
-            limits=limits.measure(threads),
-            scaling=scaling.measure(built[own], threads, options.repeats) if options.scaling else None,
-            memory={name: peak_memory.measure(name, images, size, threads) for name in names},
+            limits=limits.measure(threads, place),
+            scaling=scaling.measure(built[own], threads, options.repeats) if options.scaling and on_cpu else None,
+            memory={name: peak_memory.measure(name, images, size, threads) for name in names} if on_cpu else {},
         )
-    title = f"GoogLeNet, batch {images}, {size}x{size}, {threads} threads"
+    title = f"GoogLeNet, batch {images}, {size}x{size}, {f'{threads} threads' if on_cpu else described['gpu']['name']}"
     show(screen, figures, own, title)
+    for line in report.remarks(place):
+        screen.print(line, markup=False)
     if options.json:
         settings = {"machine": described, **shared.settings(options)}
         report.write(options.json, {**settings, **as_json(figures, own)})
@@ -135,8 +138,6 @@ def show(screen: Console, figures: Figures, own: str, title: str) -> None:
     """Print the tables and what they mean together."""
     for kind, seconds in figures.seconds.items():
         screen.print(_times(seconds, own, f"{kind} step of {title}"))
-    if len(figures.memory) == 1:
-        screen.print(report.NO_TORCH, markup=False)
     screen.print(_shares(figures, own))
     rate, peak = figures.rate(own), figures.limits.peak
     screen.print(
@@ -145,7 +146,10 @@ def show(screen: Console, figures: Figures, own: str, title: str) -> None:
         highlight=False,
     )
     screen.print(figures.limits.describe(), highlight=False)
-    screen.print(peak_memory.table(figures.memory, own))
+    if figures.memory:
+        screen.print(peak_memory.table(figures.memory, own))
+    else:
+        screen.print("A process's peak memory and the scaling by threads are measured on the CPU only.")
     if figures.scaling:
         screen.print(scaling.table(figures.scaling))
 

@@ -6,9 +6,11 @@ the same names with the same signatures:
     naive        loops over indices, to be read first; the oracle of the tests       (NumPy arrays, tiny shapes)
     reference    plain NumPy, the definition of right                                (NumPy arrays)
     cpu          Numba, fast on all cores                    (NumPy arrays of float32; the reference serves the others)
+    cuda         CUDA C++, on an NVIDIA card                                                              (CuPy arrays)
 
 An operation asks `serving(*arrays)` once, and calls kernels by name on what it gets. Which backend serves NumPy arrays
-is chosen by the environment variable MINIGRAD_BACKEND or by `backend(name)`.
+is chosen by the environment variable MINIGRAD_BACKEND or by `backend(name)`. CuPy arrays have but one, which lacks
+nothing: no kernel falls back to another backend in silence.
 """
 
 import importlib
@@ -35,7 +37,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "local_response_norm", "local_response_norm_backward",
     ),
     "dropout": ("dropout",),
-    "loss": ("cross_entropy", "cross_entropy_backward", "cross_entropy_target_grad"),
+    "loss": ("cross_entropy", "cross_entropy_backward", "cross_entropy_target_grad", "note_step"),
     "shape": ("cat", "split", "pad"),
     "resize": ("resize_bilinear",),
     "optim": ("sgd_step", "adam_step"),
@@ -43,6 +45,8 @@ TABLE: dict[str, tuple[str, ...]] = {
 """Every kernel, by family: kernels/<backend>/<family>.py."""
 
 BACKENDS = ("naive", "reference", "cpu")
+"""Those that serve NumPy arrays."""
+CUDA = "cuda"
 DEFAULT = "cpu"
 FAST_DTYPES = (np.dtype(np.float32), np.dtype(np.uint8))
 
@@ -66,8 +70,8 @@ _loaded: dict[str, Kernels] = {}
 
 def load(name: str) -> Kernels:
     """The table of the backend called `name`, imported at first use. ValueError if there is no such backend."""
-    if name not in BACKENDS:
-        raise ValueError(f"backend: given {name!r}, expected one of {', '.join(BACKENDS)}")
+    if name not in (*BACKENDS, CUDA):
+        raise ValueError(f"backend: given {name!r}, expected one of {', '.join((*BACKENDS, CUDA))}")
     if name not in _loaded:
         _loaded[name] = Kernels(name)
     return _loaded[name]
@@ -80,26 +84,40 @@ def serving(*arrays: Any) -> Kernels:
     """The kernels that serve these arrays (None is passed over): the one dispatch point of the project.
 
     `cpu` leaves what is neither float32 nor uint8 pixels to the reference. TypeError if an array is of a kind that no
-    backend serves.
+    backend serves, or if some are on a GPU and others are not.
     """
     name = _chosen.get()
+    on_card = on_host = False
     for array in arrays:
         if array is None:
             continue
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"no kernels serve arrays of type {type(array).__name__}; expected numpy.ndarray")
-        if name == "cpu" and array.dtype not in FAST_DTYPES:
-            name = "reference"
-    return load(name)
+        if isinstance(array, np.ndarray):
+            on_host = True
+            if name == "cpu" and array.dtype not in FAST_DTYPES:
+                name = "reference"
+        elif is_on_card(array):
+            on_card = True
+        else:
+            raise TypeError(f"no kernels serve arrays of type {type(array).__name__}; expected NumPy's or CuPy's")
+    if on_card and on_host:
+        raise TypeError("some arrays are on the GPU and some are not; move them with Tensor.to or Module.to")
+    return load(CUDA if on_card else name)
+
+
+def is_on_card(array: Any) -> bool:
+    """Whether an array is CuPy's: in the memory of a GPU."""
+    return hasattr(array, "__cuda_array_interface__")
 
 
 class backend:  # noqa: N801  (reads as a function: `with backend("naive"): ...`)
     """Select who serves NumPy arrays: `backend("naive")` from here on, `with backend("naive"): ...` for a block.
 
-    The choice belongs to the thread that makes it. ValueError if there is no backend of that name.
+    The choice belongs to the thread that makes it. ValueError if there is no backend of that name for NumPy arrays.
     """
 
     def __init__(self, name: str) -> None:
+        if name not in BACKENDS:
+            raise ValueError(f"backend: given {name!r}, expected one of {', '.join(BACKENDS)}")
         load(name)
         self._token = _chosen.set(name)
 

@@ -8,13 +8,23 @@ im2col, pooling and bias run along contiguous channels, and im2col copies contig
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]  # or a cupy.ndarray, which answers the same methods
 
 copies = 0
 """How often `nhwc` had to copy because an array was not channels-last in memory. A step of GoogLeNet makes none."""
+
+
+def memory_order(array: Array) -> list[int]:
+    """The axes of an array, from the one whose neighbours lie farthest apart in memory to the one whose lie closest."""
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+
+
+def address(array: Array) -> int:
+    """Where the first element is, on the CPU or on a card."""
+    place: int = array.data.ptr if hasattr(array.data, "ptr") else array.ctypes.data
+    return place
 
 
 def nhwc(x: Array) -> Array:
@@ -27,7 +37,7 @@ def nhwc(x: Array) -> Array:
     if moved.flags.c_contiguous:
         return moved
     copies += 1
-    return np.ascontiguousarray(moved)
+    return moved.copy(order="C")
 
 
 def nchw(y: Array) -> Array:
@@ -42,7 +52,7 @@ def hwio(weight: Array) -> Array:
     if moved.flags.c_contiguous:
         return moved
     copies += 1
-    return np.ascontiguousarray(moved)
+    return moved.copy(order="C")
 
 
 def oihw(weight: Array) -> Array:

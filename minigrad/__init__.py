@@ -16,6 +16,7 @@ if not getattr(kernels, "IS_MINIGRADS", False):
 
 from kernels import backend as backend
 from minigrad import (
+    device as device,
     functional as functional,
     nn as nn,
     optim as optim,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernels.layout import Array
+from minigrad import device
 from minigrad.function import Function, as_array, run_backward
 from minigrad.observe import observers
 
@@ -113,7 +114,7 @@ def backward(output: "Tensor", gradient: Array) -> None:
     watched = any(observer.needs_own_gradients for observer in observers())
     teams = {} if watched else teams_of(tape)
     complete: dict[Function, Array] = {}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), device.holding(gradient):
         while tape:
             function = tape.pop()
             complete[function], _ = sums.pop(function)

@@ -17,7 +17,7 @@ import numpy as np
 
 import kernels
 from kernels.layout import Array
-from minigrad import tensor  # the tensor module calls operations, and they make tensors: a circle
+from minigrad import device, tensor  # the tensor module calls operations, and they make tensors: a circle
 from minigrad.observe import observers, path
 
 _grad_enabled: ContextVar[bool] = ContextVar("minigrad_grad_enabled", default=True)
@@ -116,12 +116,13 @@ class Function:
         self._used = True
         self.into = (None,) * len(inputs)
         self._check_dtypes(arrays)
+        self._check_devices(arrays)
         self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
         self.path = path()
         self.needs = tuple(is_grad_enabled() and isinstance(i, tensor.Tensor) and i.requires_grad for i in inputs)
         for observer in observers():
             observer.before_forward(self, arrays)
-        with np.errstate(all="ignore"):  # infinities and NaN are results here, as in PyTorch
+        with np.errstate(all="ignore"), device.holding(*arrays):  # infinities and NaN are results here, as in PyTorch
             output = as_array(self.forward(*arrays))
         for observer in observers():
             observer.after_forward(self, output)
@@ -132,7 +133,7 @@ class Function:
                 i.node if isinstance(i, tensor.Tensor) and need else None
                 for i, need in zip(inputs, self.needs, strict=True)
             )
-            self._input_types = tuple((np.shape(a), getattr(a, "dtype", None)) for a in arrays)
+            self._input_types = tuple((getattr(a, "shape", ()), getattr(a, "dtype", None)) for a in arrays)
             result.requires_grad, result.grad_fn = True, self
         return result
 
@@ -167,6 +168,15 @@ class Function:
             return
         given = ", ".join(f"{n} is {d}" for n, d in zip(self._input_names(), dtypes, strict=False) if d is not None)
         raise TypeError(f"{self.name}: {wanted}, given {given}; convert with Tensor.to(dtype)")
+
+    def _check_devices(self, arrays: tuple[Any, ...]) -> None:
+        places = {device.of(a) for a in arrays if hasattr(a, "dtype")}
+        if len(places) > 1:
+            named = zip(self._input_names(), arrays, strict=False)
+            given = ", ".join(f"{name} is on {device.of(a)}" for name, a in named if hasattr(a, "dtype"))
+            raise TypeError(
+                f"{self.name}: all tensors must be on one device, given {given}; move them with Tensor.to or Module.to"
+            )
 
     def _input_names(self) -> Iterator[str]:
         for name, parameter in inspect.signature(self.forward).parameters.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels import is_on_card
 from kernels.layout import Array
 from minigrad import ops, random
 from minigrad.ops.arguments import require_probability, resolve_axis
@@ -159,9 +160,12 @@ def cross_entropy(
     gradient. weight: (C,), how much each class counts. ignore_index: class number that counts nothing.
     reduction: "mean" (over what counts), "sum" or "none". label_smoothing: from 0 to 1.
 
-    IndexError for a class number out of range.
+    IndexError for a class number out of range; on a card, where looking would make the program wait for it, such an
+    image's loss is NaN.
     """
     target = target if isinstance(target, Tensor) else Tensor(target)
+    if target.device != input.device:
+        raise TypeError(f"cross_entropy: target: given on {target.device}, expected on {input.device}, as the input")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction: given {reduction!r}, expected 'mean', 'sum' or 'none'")
     if not 0 <= label_smoothing <= 1:
@@ -191,7 +195,7 @@ def cross_entropy(
             )
         return ops.CrossEntropy(None, scale, ignore_index, reduction, label_smoothing)(input, target)
     _check_class_numbers(input, target, ignore_index)
-    indices = target.data.astype(np.int64)
+    indices = target.data.astype(np.int64, copy=False)
     return ops.CrossEntropy(indices, scale, ignore_index, reduction, label_smoothing)(input, None)
 
 
@@ -202,6 +206,8 @@ def _check_class_numbers(input: Tensor, target: Tensor, ignore_index: int) -> No
             f"cross_entropy: target: given {target.dtype} {target.shape}, expected integer class numbers {expected} "
             f"for an input of shape {input.shape}"
         )
+    if is_on_card(target.data):
+        return
     classes = input.shape[1]
     wrong = (target.data != ignore_index) & ((target.data < 0) | (target.data >= classes))
     if wrong.any():

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from kernels.layout import Array
+from minigrad import device
 from minigrad.function import no_grad
 from minigrad.tensor import Tensor
 
@@ -59,7 +60,7 @@ def gradcheck(
                 if abs(given - measured) <= atol + rtol * scale:
                     continue
                 slopes = [float(np.vdot(upstream, d / eps)) for d in (middle - behind, ahead - middle)]
-                values = {"input": inputs[position].data, "direction": direction, "upstream": upstream}
+                values = {"input": device.host(inputs[position].data), "direction": direction, "upstream": upstream}
                 name = f"{getattr(fn, '__name__', fn)}: input {position}, {label}"
                 raise GradientError(_message(name, given, measured, slopes, values))
     return True
@@ -80,13 +81,13 @@ def _vectors(shape: tuple[int, ...], small: bool, random: np.random.Generator) -
 
 def _value(fn: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Array:
     with no_grad():
-        return fn(*inputs).numpy()
+        return device.host(fn(*inputs).data)
 
 
 def _moved(inputs: Sequence[Tensor], position: int, nudge: Array) -> list[Tensor]:
     moved = list(inputs)
     data = inputs[position].data
-    moved[position] = Tensor(data + nudge.astype(data.dtype))
+    moved[position] = Tensor(data + device.beside(data, nudge.astype(data.dtype)))
     return moved
 
 
@@ -95,8 +96,8 @@ def _backward(fn: Callable[..., Tensor], inputs: Sequence[Tensor], upstream: Arr
     copies = [Tensor(i.data, requires_grad=i.requires_grad) for i in inputs]
     output = fn(*copies)
     if output.requires_grad:
-        output.backward(upstream.astype(output.dtype))
-    return [np.zeros(copy.shape) if copy.grad is None else copy.grad for copy in copies]
+        output.backward(device.beside(output.data, upstream.astype(output.dtype)))
+    return [np.zeros(copy.shape) if copy.grad is None else device.host(copy.grad) for copy in copies]
 
 
 def _message(name: str, given: float, measured: float, slopes: Sequence[float], values: dict[str, Array]) -> str:

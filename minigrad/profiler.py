@@ -17,7 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from kernels import is_on_card
 from kernels.layout import Array
+from minigrad import device
 from minigrad.function import Function
 from minigrad.observe import Observer, observe
 from minigrad.ops.conv import Conv2d
@@ -49,6 +53,8 @@ class _Times:
 class Profiler(Observer):
     """Adds up the seconds of each operation, forward and backward apart. One thread at a time.
 
+    On a card an operation is over when the card has done it and not when it was asked to, so the clock waits for that.
+
     seconds: the whole, all that went by inside `watch`.
     """
 
@@ -60,6 +66,7 @@ class Profiler(Observer):
         self._parts: dict[str, _Times] = defaultdict(_Times)
         self._began = 0.0
         self._counted = 0.0  # seconds that belong to an operation or a part
+        self._there: Array | None = None  # a number on the card, if there is one: what tells which card to wait for
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -69,16 +76,16 @@ class Profiler(Observer):
             with observe(self):
                 yield
         finally:
-            self.seconds += time.perf_counter() - began
+            self.seconds += self._now() - began
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Inside `watch`: the block is a line of its own, without the operations and parts that run inside it."""
-        times, began, counted = self._parts[name], time.perf_counter(), self._counted
+        times, began, counted = self._parts[name], self._now(), self._counted
         try:
             yield
         finally:
-            own = time.perf_counter() - began - (self._counted - counted)
+            own = self._now() - began - (self._counted - counted)
             times.forward, times.calls = times.forward + own, times.calls + 1
             self._counted += own
 
@@ -96,14 +103,16 @@ class Profiler(Observer):
         return [*rows, row(REST, None, None, whole - self._counted, 0)]
 
     def before_forward(self, function: Function, inputs: tuple[Array | float | None, ...]) -> None:
-        self._began = time.perf_counter()
+        self._began = self._now()
 
     def after_forward(self, function: Function, output: Array) -> None:
+        if self._there is None and is_on_card(output):
+            self._there = device.beside(output, np.zeros(1, np.uint8))
         seconds, times = self._lap(), self._operations[_name(function)]
         times.forward, times.calls = times.forward + seconds, times.calls + 1
 
     def before_backward(self, function: Function, gradient: Array) -> None:
-        self._began = time.perf_counter()
+        self._began = self._now()
 
     def after_backward(self, function: Function, gradients: tuple[Array | None, ...]) -> None:
         seconds = self._lap()
@@ -111,10 +120,15 @@ class Profiler(Observer):
 
     def _lap(self) -> float:
         """Seconds since the operation began; of several that run together, the first to end has all of them."""
-        now = time.perf_counter()
+        now = self._now()
         seconds, self._began = now - self._began, now
         self._counted += seconds
         return seconds
+
+    def _now(self) -> float:
+        """The time; on a card, when that has done all that it was told."""
+        device.synchronize(self._there)
+        return time.perf_counter()
 
 
 def _name(function: Function) -> str:

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from kernels.layout import Array
+from minigrad import device
 
 
 def copies(own: Mapping[str, Array]) -> dict[str, Array]:
-    """A copy of each array, C-contiguous in its logical shape."""
-    return {name: np.array(array, order="C") for name, array in own.items()}
+    """A copy of each array, NumPy's and C-contiguous in its logical shape, wherever the original is."""
+    return {name: np.array(device.host(array), order="C") for name, array in own.items()}
 
 
 def load(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
-    """Copy `given` into the memory of `own`, which keeps its layout.
+    """Copy NumPy's arrays `given` into the memory of `own`, which keeps its layout and its device.
 
     KeyError if names are missing or superfluous, ValueError if a shape or dtype differs; then nothing has changed.
     """
@@ -25,4 +26,4 @@ def load(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
         if (new.shape, new.dtype) != (array.shape, array.dtype):
             raise ValueError(f"state: {name}: given {new.dtype} {new.shape}, expected {array.dtype} {array.shape}")
     for name, array in own.items():
-        array[...] = given[name]
+        device.assign(array, given[name])

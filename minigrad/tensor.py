@@ -1,8 +1,8 @@
 """Tensor: an array that remembers how it was made.
 
-`data` is a plain NumPy array, and so is `grad`. Arithmetic makes new tensors, each of which hangs on the operation that
-made it (`grad_fn`). `backward()` walks from a loss back through these operations and leaves in the `grad` of each leaf
-how much the loss changes with it.
+`data` is a plain array, NumPy's or on a GPU CuPy's, and so is `grad`. Arithmetic makes new tensors, each of which hangs
+on the operation that made it (`grad_fn`). `backward()` walks from a loss back through these operations and leaves in
+the `grad` of each leaf how much the loss changes with it.
 """
 
 import weakref
@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernels import is_on_card
 from kernels.layout import Array
-from minigrad import ops  # operations make tensors, and tensors call operations: a circle, closed when both are loaded
+from minigrad import (  # tensors call operations, and these make tensors: a circle, closed when both are loaded
+    device,
+    ops,
+)
 from minigrad.ops.arguments import resolve_axis
 
 Hook = Callable[[Array], Array | None]
@@ -41,7 +45,7 @@ class HookHandle:
 
 def as_data(data: Any) -> Array:
     """The array for `Tensor(data)`: arrays as they are, Python floats as float32. TypeError for other dtypes."""
-    array: Array = np.asarray(data)
+    array: Array = data if is_on_card(data) else np.asarray(data)
     if array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
     if array.dtype not in DTYPES and array.dtype.newbyteorder("=") not in DTYPES:
@@ -49,17 +53,20 @@ def as_data(data: Any) -> Array:
     return array
 
 
-def scalar_or_tensor(value: Any) -> "Tensor | float":
-    """The other operand of an arithmetic operator. NumPy scalars become Python numbers, which never promote."""
+def scalar_or_tensor(value: Any, tensor: "Tensor") -> "Tensor | float":
+    """The other operand of an arithmetic operator on `tensor`. NumPy scalars become Python numbers, which never
+    promote; lists go where the tensor is."""
     if isinstance(value, np.generic):  # first, since np.float64 is a kind of float
         return value.item()
-    return value if isinstance(value, Tensor | bool | int | float) else Tensor(value)
+    if isinstance(value, Tensor | bool | int | float):
+        return value
+    return Tensor(value) if hasattr(value, "dtype") else Tensor(device.beside(tensor.data, as_data(value)))
 
 
 class Tensor:
     """An array of numbers of any shape, with the graph that made it.
 
-    data: the array, shared with the caller and not copied. Lists of floats become float32.
+    data: the array, NumPy's or CuPy's, shared with the caller and not copied. Lists of floats become float32.
     requires_grad: whether `backward` shall compute a gradient for it; for float32 and float64 only.
 
     An image batch has the shape (N, C, H, W). TypeError for data that is not numeric.
@@ -106,9 +113,10 @@ class Tensor:
         array = gradient.data if isinstance(gradient, Tensor) else gradient
         if not hasattr(array, "dtype"):
             raise TypeError(f"gradient: given {type(array).__name__}, expected a tensor or an array")
-        if (array.shape, array.dtype) != (self.shape, self.dtype):
+        if (array.shape, array.dtype, device.of(array)) != (self.shape, self.dtype, self.device):
             raise ValueError(
-                f"gradient: given {array.dtype} {array.shape}, expected {self.dtype} {self.shape}, as the tensor's"
+                f"gradient: given {array.dtype} {array.shape} on {device.of(array)}, "
+                f"expected {self.dtype} {self.shape} on {self.device}, as the tensor's"
             )
         ops.backward(self, array)
 
@@ -131,7 +139,7 @@ class Tensor:
         def keep(gradient: Array) -> None:
             tensor = me()
             if tensor is not None:
-                tensor.grad = gradient.copy(order="K") if tensor.grad is None else np.asarray(tensor.grad + gradient)
+                tensor.grad = gradient.copy(order="K") if tensor.grad is None else ops.as_array(tensor.grad + gradient)
 
         self.register_hook(keep)
         self._retains = True
@@ -154,8 +162,15 @@ class Tensor:
     def dtype(self) -> np.dtype:
         return self.data.dtype
 
+    @property
+    def device(self) -> str:
+        """Where the data is: "cpu", "gpu:0", ..."""
+        return device.of(self.data)
+
     def numpy(self) -> Array:
-        """The data as a NumPy array, not copied."""
+        """The data as a NumPy array, not copied. TypeError if it is on a card: `to("cpu")` copies it, and waits."""
+        if is_on_card(self.data):
+            raise TypeError(f"numpy: the tensor is on {self.device}; copy it with tensor.to('cpu').numpy()")
         return self.data
 
     def item(self) -> float:
@@ -164,9 +179,14 @@ class Tensor:
             raise ValueError(f"item: the tensor has shape {self.shape}, expected a single number")
         return self.data.item()
 
-    def to(self, dtype: DTypeLike) -> "Tensor":
-        """The same numbers in another dtype; gradients come back in this one's."""
-        return self if np.dtype(dtype) == self.dtype else ops.Cast(np.dtype(dtype))(self)
+    def to(self, target: DTypeLike | str) -> "Tensor":
+        """The same numbers in another dtype, or on another device: "cpu", "gpu" (the current card), "gpu:1".
+
+        Gradients come back in this one's dtype and to where this one is. DeviceError if the device cannot be had.
+        """
+        if device.is_name(target):
+            return self if device.is_at(self.data, str(target)) else ops.Move(str(target))(self)
+        return self if np.dtype(target) == self.dtype else ops.Cast(np.dtype(target))(self)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -188,39 +208,40 @@ class Tensor:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """For `numpy.asarray(tensor)`: its data."""
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        numbers = np.array2string(self.data, precision=4, separator=", ", prefix="Tensor(", threshold=100)
+        numbers = np.array2string(device.host(self.data), precision=4, separator=", ", prefix="Tensor(", threshold=100)
         past = f", grad_fn={self.grad_fn}" if self.grad_fn else ", requires_grad=True" if self.requires_grad else ""
         dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        return f"Tensor({numbers}{dtype}{past})"
+        place = f", device={self.device}" if is_on_card(self.data) else ""
+        return f"Tensor({numbers}{dtype}{place}{past})"
 
     # --- arithmetic, with NumPy's broadcasting
 
     def __add__(self, other: Any) -> "Tensor":
-        return ops.Add()(self, scalar_or_tensor(other))
+        return ops.Add()(self, scalar_or_tensor(other, self))
 
     def __sub__(self, other: Any) -> "Tensor":
-        return ops.Sub()(self, scalar_or_tensor(other))
+        return ops.Sub()(self, scalar_or_tensor(other, self))
 
     def __mul__(self, other: Any) -> "Tensor":
-        return ops.Mul()(self, scalar_or_tensor(other))
+        return ops.Mul()(self, scalar_or_tensor(other, self))
 
     def __truediv__(self, other: Any) -> "Tensor":
-        return ops.Div()(self, scalar_or_tensor(other))
+        return ops.Div()(self, scalar_or_tensor(other, self))
 
     def __radd__(self, other: Any) -> "Tensor":
-        return ops.Add()(scalar_or_tensor(other), self)
+        return ops.Add()(scalar_or_tensor(other, self), self)
 
     def __rsub__(self, other: Any) -> "Tensor":
-        return ops.Sub()(scalar_or_tensor(other), self)
+        return ops.Sub()(scalar_or_tensor(other, self), self)
 
     def __rmul__(self, other: Any) -> "Tensor":
-        return ops.Mul()(scalar_or_tensor(other), self)
+        return ops.Mul()(scalar_or_tensor(other, self), self)
 
     def __rtruediv__(self, other: Any) -> "Tensor":
-        return ops.Div()(scalar_or_tensor(other), self)
+        return ops.Div()(scalar_or_tensor(other, self), self)
 
     def __neg__(self) -> "Tensor":
         return ops.Mul()(self, -1)

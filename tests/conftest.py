@@ -7,7 +7,7 @@ import pytest
 
 import kernels
 from minigrad.data import FashionMNIST, fashion_mnist
-from tests import cut
+from tests import cut, on_card
 
 hypothesis.settings.register_profile(
     "minigrad",
@@ -18,13 +18,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("minigrad")
 
-GPU = pytest.param("cuda", marks=pytest.mark.skip(reason="kernels/cuda is not written yet"))
 
-
-@pytest.fixture(params=[*kernels.BACKENDS, GPU])
+@pytest.fixture(params=[*kernels.BACKENDS, *on_card.PARAMETERS])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs the test once on every backend, and yields the backend's name."""
-    with kernels.backend(request.param):
+    """Runs the test once on every backend, and yields the backend's name; "cuda" is skipped where there is no GPU."""
+    with kernels.backend(request.param) if request.param in kernels.BACKENDS else on_card.serving(request.param):
         yield request.param
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("minigrad", "kernels", "tests", "googlenet.py", "setup.cfg")
+COPIED = ("minigrad", "kernels", "benchmarks", "tests", "googlenet.py", "setup.cfg")
 WORKERS = 2
 PASSED, FAILED = 0, 1
 """pytest's exit status; others mean that the tests could not be run at all."""
@@ -33,6 +33,7 @@ class Mutant(NamedTuple):
 
 GRADCHECK = "tests/minigrad/test_gradcheck.py::test_every_family_of_operations_passes"
 BACKWARD = "tests/minigrad/test_backward.py"
+RACES = "tests/kernels/cuda/test_sanitizers.py::test_no_race_inside_a_block"
 
 MUTANTS = [
     Mutant(
@@ -154,8 +155,78 @@ MUTANTS = [
     ),
     Mutant(
         "weights are saved in memory order", "minigrad/state.py",
-        'np.array(array, order="C")', "np.array(array)",
+        'np.array(device.host(array), order="C")', "np.array(device.host(array))",
         "tests/minigrad/test_nn.py::test_state_is_a_contiguous_copy_in_logical_shape",
+    ),
+    # --- the GPU path: one for each rung of its proof
+    Mutant(
+        "a barrier is dropped", "kernels/cuda/common.cuh",
+        "        __syncthreads();\n        if (threadIdx.y < step)", "        if (threadIdx.y < step)",
+        "tests/kernels/cuda/test_orders.py::test_the_same_bits_in_every_order[channel_sum-float32]",
+    ),
+    Mutant(
+        "two sums share a place without a barrier between them", "kernels/cuda/batch_norm.cu",
+        "__syncthreads();  // over_lanes keeps both sums in the same place", "", RACES,
+    ),
+    Mutant(
+        "a plain += where warps meet", "kernels/cuda/note_step.cu",
+        "right[threadIdx.y] = count;", "right[0] += count;", RACES,
+    ),
+    Mutant(
+        "a bound is off by one", "kernels/cuda/im2col.cu",
+        "i < win.ow * width;", "i <= win.ow * width;",
+        "tests/kernels/cuda/test_sanitizers.py::test_no_stray_access_and_no_undefined_behaviour",
+    ),
+    Mutant(
+        "col2im forgets a tap", "kernels/cuda/col2im.cu",
+        "oh >= rows.first; --oh", "oh > rows.first; --oh",
+        "tests/kernels/test_conv.py::test_conv2d_and_its_gradients_agree_with_torch[cuda-standin-float32]",
+    ),
+    Mutant(
+        "what only g++ knows", "kernels/cuda/common.cuh",
+        "return __longlong_as_double(0x7ff0000000000000LL);", "return INFINITY;",
+        "tests/kernels/cuda/test_compiled.py::test_compiles_without_a_warning[max_pool.float32-75]",
+    ),
+    Mutant(
+        "packs are loaded number by number", "kernels/cuda/common.cuh",
+        "operator+(pack a, pack b)", "operator+(const pack& a, const pack& b)",
+        "tests/kernels/cuda/test_compiled.py::test_packs_move_128_bits_at_a_time[col2im.float32-90]",
+    ),
+    Mutant(
+        "a Python number as an argument", "kernels/cuda/columns.py",
+        "*sizes, np.int32(add))", "*sizes, int(add))",
+        "tests/kernels/test_conv.py::test_conv2d_and_its_gradients_agree_with_torch[cuda-standin-float32]",
+    ),
+    Mutant(
+        "a hidden copy to the host in every step", "minigrad/training/step_log.py",
+        "self._noted.append((step, len(target), rate))",
+        "self._noted.append((step, len(target), rate + 0 * float(loss)))",
+        "tests/benchmarks/test_gpu_plan.py::test_few_launches_and_one_wait",
+    ),
+    Mutant(
+        "labels are copied to the card in every step", "minigrad/training/loop.py",
+        "loss = F.cross_entropy(logits, y)", "loss = F.cross_entropy(logits, device.beside(y, device.host(y)))",
+        "tests/benchmarks/test_gpu_plan.py::test_the_images_lie_on_the_card_already",
+    ),
+    Mutant(
+        "updates go on after a loss that is not finite", "kernels/cuda/sgd.cu",
+        "if (halted && *halted) return;", "",
+        "tests/test_gpu_training.py::test_a_loss_that_is_not_finite_stops_the_updates",
+    ),
+    Mutant(
+        "an optimiser on the CPU steps parameters on the card", "minigrad/optim/optimizers.py",
+        "kernels.serving(*params, *grads, *itertools.chain(*slots.values()))", "kernels.serving(*params)",
+        "tests/minigrad/test_on_device.py::test_an_optimiser_left_behind_says_so[cuda-standin]",
+    ),
+    Mutant(
+        "Numba's im2col forgets where its channels begin", "kernels/cuda/columns_numba.py",
+        "x[n, h, w, first + c] if inside", "x[n, h, w, c] if inside",
+        "tests/kernels/cuda/test_numba_twins.py::test_the_twins[cuda-standin-im2col_is_that_of_the_reference]",
+    ),
+    Mutant(
+        "Numba's col2im overwrites", "kernels/cuda/columns_numba.py",
+        "total += columns", "total = columns",
+        "tests/kernels/cuda/test_numba_twins.py::test_the_twins[cuda-standin-col2im_is_that_of_the_reference]",
     ),
 ]  # fmt: skip
 

@@ -37,11 +37,11 @@ def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
 
 
 def test_every_option_that_the_readme_names_is_there() -> None:
-    from benchmarks import accuracy, kernel_times, train_step
+    from benchmarks import accuracy, gpu_check, gpu_plan, kernel_times, train_step
     from minigrad.commands.train import parser
 
     parsers = [parser()]
-    for command in (accuracy, kernel_times, train_step):
+    for command in (accuracy, gpu_check, gpu_plan, kernel_times, train_step):
         parsers.append(argparse.ArgumentParser())
         command.add_options(parsers[-1])
     options = {option for each in parsers for action in each._actions for option in action.option_strings}

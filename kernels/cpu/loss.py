@@ -18,6 +18,7 @@ from kernels import memory
 from kernels.cpu.activation import log_softmax_row, row_parts
 from kernels.cpu.jit import compiled, next_part, parallel
 from kernels.layout import Array
+from kernels.reference import loss as reference
 
 
 @compiled
@@ -146,3 +147,9 @@ def cross_entropy_target_grad(
     grad: Array = np.multiply(log_probabilities, scale, out=memory.empty(log_probabilities.shape))
     grad *= row_grad[:, None]  # (M, 1): the targets' gradient is asked for so rarely that NumPy will do
     return grad
+
+
+def note_step(logits: Array, target: Array, loss: Array, step: int, record: Array, halted: Array) -> None:
+    """The loss and how many rows are right into `record` (2,), and `step` into `halted` (1,) if the loss is not finite:
+    logits (M, C), target (M,) class numbers, loss () or (1,). A batch has few rows: NumPy will do."""
+    reference.note_step(logits, target, loss, step, record, halted)

@@ -100,13 +100,15 @@ def _sgd(workers: int, chunks: Any, lr: Any, momentum: Any, weight_decay: Any, n
 
 def sgd_step(
     params: Sequence[Array], grads: Sequence[Array], velocities: Sequence[Array], lr: float, momentum: float,
-    weight_decay: float, nesterov: bool,
+    weight_decay: float, nesterov: bool, halted: Array | None,
 ) -> None:
     """v = momentum * v + g;  p -= lr * v, where g includes weight_decay * p. Nesterov: p -= lr * (g + momentum * v).
 
     I. Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, in PyTorch's form.
     Without momentum `velocities` is empty.
     """
+    if halted is not None and halted[0]:
+        return
     states = velocities if momentum else params  # without momentum nobody touches the third array
     aligned = []
     for p, g, v in zip(params, grads, states, strict=True):
@@ -114,7 +116,7 @@ def sgd_step(
         if fitting:
             aligned.append(fitting)
         else:
-            reference.sgd_step([p], [g], [v] if momentum else [], lr, momentum, weight_decay, nesterov)
+            reference.sgd_step([p], [g], [v] if momentum else [], lr, momentum, weight_decay, nesterov, None)
     if aligned:
         constants = np.float32(lr), np.float32(momentum), np.float32(weight_decay)
         _sgd(_chunks(aligned), *constants, nesterov)
@@ -144,20 +146,22 @@ def _adam(workers: int, chunks: Any, constants: Any) -> None:
 
 def adam_step(
     params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], squares: Sequence[Array], step: int,
-    lr: float, betas: tuple[float, float], eps: float, weight_decay: float, decoupled: bool,
+    lr: float, betas: tuple[float, float], eps: float, weight_decay: float, decoupled: bool, halted: Array | None,
 ) -> None:
     """m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;  p -= lr * m' / (sqrt(s') + eps), primes for bias correction.
 
     D. Kingma and J. Ba, "Adam", 2015, algorithm 1. `decoupled` decay shrinks p itself instead of joining the gradient
     (I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, algorithm 2). `step` counts from 1.
     """
+    if halted is not None and halted[0]:
+        return
     aligned = []
     for p, g, m, s in zip(params, grads, means, squares, strict=True):
         fitting = _aligned(p, g, m, s)
         if fitting:
             aligned.append(fitting)
         else:
-            reference.adam_step([p], [g], [m], [s], step, lr, betas, eps, weight_decay, decoupled)
+            reference.adam_step([p], [g], [m], [s], step, lr, betas, eps, weight_decay, decoupled, None)
     if aligned:
         mean_correction, square_correction = (1 - beta**step for beta in betas)
         shrink, decay = (lr * weight_decay, 0.0) if decoupled else (0.0, weight_decay)

@@ -75,3 +75,21 @@ def cross_entropy_target_grad(
         scale = 1.0 if weight is None else weight[c]
         target_grad[m, c] = row_grad[m] * -log_probabilities[m, c] * scale * (1 - label_smoothing)
     return target_grad
+
+
+def note_step(logits: Array, target: Array, loss: Array, step: int, record: Array, halted: Array) -> None:
+    """What a training step came to. `record` (2,) becomes the loss, and how many rows are largest at their target.
+
+    Of equal logits the first counts, and NaN as larger than any number. logits (M, C), target (M,) class numbers, loss
+    () or (1,). If the loss is not finite and `halted` (1,) is 0, it becomes `step`, which counts from 1.
+    """
+    correct = 0
+    for row, true_class in zip(logits, target, strict=True):
+        largest = 0
+        for c in range(len(row)):
+            if row[c] > row[largest] or (math.isnan(row[c]) and not math.isnan(row[largest])):
+                largest = c
+        correct += largest == true_class
+    record[0], record[1] = loss.item(), correct
+    if halted[0] == 0 and not math.isfinite(loss.item()):
+        halted[0] = step

@@ -3,6 +3,8 @@
 SGD with momentum rolls like a ball: v gathers the gradients, old ones fading, and p follows v.
 Adam gathers two averages, of the gradient and of its square, and steps by their ratio: about lr in each direction,
 however steep it is.
+
+Where `halted`, an int64 array (1,), is given and not 0, nothing changes: an earlier step went wrong.
 """
 
 import math
@@ -15,12 +17,14 @@ from kernels.layout import Array
 
 def sgd_step(
     params: Sequence[Array], grads: Sequence[Array], velocities: Sequence[Array], lr: float, momentum: float,
-    weight_decay: float, nesterov: bool,
+    weight_decay: float, nesterov: bool, halted: Array | None,
 ) -> None:
     """v = momentum * v + g;  p = p - lr * v, where g includes weight_decay * p. Nesterov: p - lr * (g + momentum * v).
 
     Without momentum `velocities` is empty.
     """
+    if halted is not None and halted[0] != 0:
+        return
     for number, (param, grad) in enumerate(zip(params, grads, strict=True)):
         for place in np.ndindex(param.shape):
             g = grad[place] + weight_decay * param[place]
@@ -33,13 +37,15 @@ def sgd_step(
 
 def adam_step(
     params: Sequence[Array], grads: Sequence[Array], means: Sequence[Array], squares: Sequence[Array], step: int,
-    lr: float, betas: tuple[float, float], eps: float, weight_decay: float, decoupled: bool,
+    lr: float, betas: tuple[float, float], eps: float, weight_decay: float, decoupled: bool, halted: Array | None,
 ) -> None:
     """m = b1 * m + (1 - b1) * g;  s = b2 * s + (1 - b2) * g * g;  p = p - lr * m' / (sqrt(s') + eps).
 
     The averages start at 0; m' = m / (1 - b1 ** step) and s' = s / (1 - b2 ** step) undo that. `step` counts from 1.
     Weight decay joins the gradient, or, `decoupled`, shrinks p itself (AdamW).
     """
+    if halted is not None and halted[0] != 0:
+        return
     beta1, beta2 = betas
     for param, grad, mean, square in zip(params, grads, means, squares, strict=True):
         for place in np.ndindex(param.shape):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kernels import threads
+from minigrad import device
 
 
 def program(command: str) -> str:
@@ -28,6 +29,13 @@ def at_least(minimum: int, below: float = math.inf) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def device_name(text: str) -> str:
+    """An option that is "auto" or a device's name."""
+    if text != "auto" and device.NAMES.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected auto, cpu, gpu, or a certain card such as gpu:1")
+    return text
 
 
 def thread_count(text: str) -> int:

@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.console import Console
 from kernels import threads
 from minigrad import device, random
 from minigrad.commands import COMMANDS, INTERRUPTED, Builder
-from minigrad.commands.arguments import at_least, rate, thread_count
+from minigrad.commands.arguments import at_least, device_name, rate, thread_count
 from minigrad.commands.profile import profile_table
 from minigrad.data import DataError, load
 from minigrad.profiler import Profiler
@@ -27,6 +27,9 @@ ERRORS = (DataError, Diverged, CheckpointError, ConfigError, MetricsError, devic
 # Options that make a run what it is. A resumed run has its own, so they have no default here.
 SETTINGS = ("epochs", "batch_size", "image_size", "lr", "optimizer", "seed", "train_limit", "test_limit")
 
+# Those that a run's folder does not keep, and that a resumed run must be told again.
+OTHERS = ("device", "precision", "kernels", "data_dir", "log_every", "checkpoint_every", "threads", "profile")
+
 
 def parser() -> argparse.ArgumentParser:
     """All options of `train`."""
@@ -35,7 +38,12 @@ def parser() -> argparse.ArgumentParser:
         description="Train on Fashion-MNIST.",
         epilog=f"Other commands: {', '.join(COMMANDS[1:])}; `%(prog)s COMMAND --help` tells about each.",
     )
-    p.add_argument("--device", choices=device.DEVICES, default="auto", help="auto takes the GPU if there is one")
+    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
+                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+    p.add_argument("--precision", choices=device.PRECISIONS, default="float32",
+                   help="how a GPU multiplies matrices; tf32 rounds to 10 bits and is faster")
+    p.add_argument("--kernels", choices=("cuda", "numba"), default="cuda",
+                   help="what im2col and col2im are written in on a GPU: CUDA C++, or Numba to compare it with")
     p.add_argument("--epochs", type=at_least(1), metavar="N", help=f"default {Config.epochs}")
     p.add_argument("--batch-size", type=at_least(1), metavar="N", help=f"default {Config.batch_size}")
     p.add_argument("--image-size", type=at_least(1), metavar="N", help=f"pixels, default {Config.image_size}")
@@ -48,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder of the run, default runs/<date and time>")
     p.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
-    p.add_argument("--log-every", type=at_least(1), default=10, metavar="N", help="steps between plain lines")
+    p.add_argument("--log-every", type=at_least(1), metavar="N",
+                   help="steps between plain lines, default 10, and 50 on a GPU, which nobody waits for in between")
     p.add_argument("--checkpoint-every", type=at_least(0), default=0, metavar="N",
                    help="save after so many steps too, not only after each epoch")
     p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
@@ -66,14 +75,31 @@ def _shown(profiler: Profiler | None, console: Console) -> Iterator[None]:
             console.print(profile_table(profiler, "time of the training steps (tests are left out)"))
 
 
+def _twins(name: str) -> AbstractContextManager[None]:
+    """Inside the block the GPU's im2col and col2im are those called `name`. DeviceError if they cannot be had."""
+    from kernels.cuda import columns  # not above, for it needs CuPy
+
+    try:
+        return columns.twins(name)
+    except ImportError as error:
+        raise device.DeviceError(f"--kernels {name}: {error}") from error
+
+
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, prepare the run's folder, train. Returns the exit status."""
     p = parser()
     options = p.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
-    _, remark = device.choose(options.device)
+    place, remark = device.choose(options.device)
     if remark:
         console.print(remark)
+    if place != device.CPU:
+        device.set_precision(options.precision)
+    elif options.precision != "float32":
+        p.error("--precision: only a GPU has a choice, and this run is on the CPU")
+    elif options.kernels != "cuda":
+        p.error("--kernels: only a GPU has a choice, and this run is on the CPU")
+    twins = nullcontext() if place == device.CPU else _twins(options.kernels)
     settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
     if options.resume:
         if settings or options.out:
@@ -89,11 +115,13 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     data = load(options.data_dir)
     random.manual_seed(config.seed)
     model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
+    model.to(place)
     if not options.resume:
         run.mkdir(parents=True, exist_ok=True)
         config.save(run)
     profiler = Profiler() if options.profile else None
-    trainer = Trainer(model, data, config, run, console, options.log_every, options.checkpoint_every, profiler)
+    log_every = options.log_every or (10 if place == device.CPU else 50)
+    trainer = Trainer(model, data, config, run, console, log_every, options.checkpoint_every, profiler)
     if options.resume:
         trainer.resume()
     console.print(
@@ -101,11 +129,12 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} test images; run folder {run}"
     )
     try:
-        with threads.limit(options.threads), _shown(profiler, console):
+        full = device.memory_errors("a smaller --batch-size or --image-size needs less")
+        with threads.limit(options.threads), _shown(profiler, console), full, twins:
             result = trainer.train()
     except Stopped as stopped:
         again = ["python", sys.argv[0], "--resume", str(run)]
-        for name in ("device", "data_dir", "log_every", "checkpoint_every", "threads", "profile"):
+        for name in OTHERS:
             if (value := getattr(options, name)) != p.get_default(name):
                 again += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
         console.print(f"{stopped}; go on with: {shlex.join(again)}")

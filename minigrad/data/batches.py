@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import kernels
+from minigrad import device
 
 # Of the training images' pixels, 0 to 1.
 MEAN = 0.2860
@@ -32,7 +33,8 @@ def prepare(images: np.ndarray, image_size: int, in_channels: int = 1) -> np.nda
     _check_images(images)
     _check_integer("image_size", image_size, at_least=1)
     _check_integer("in_channels", in_channels, at_least=1)
-    pixels = np.ascontiguousarray(images)[..., None]  # (N, H, W, 1)
+    images = images if images.flags.c_contiguous else images.copy(order="C")
+    pixels = images[..., None]  # (N, H, W, 1)
     x = kernels.serving(pixels).resize_bilinear(
         pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD
     )  # (N, S, S, 1)
@@ -55,8 +57,9 @@ def batches(
     `images` is (count, H, W) uint8 and `labels` (count,) of any integer type. `order` holds the indices of the images
     to visit, any number of them; without it all are visited as they lie. `start` is the number of batches to skip.
 
-    A batch is `x`, what `prepare` returns, and `y`, (N,) int64. Raises ValueError, at once and not at the first batch,
-    where an argument has another type, shape or range.
+    A batch is `x`, what `prepare` returns, and `y`, (N,) int64. Images and labels that are on a GPU stay there, and so
+    are the batches; only `order`, which is NumPy's, is copied to it, once. Raises ValueError, at once and not at the
+    first batch, where an argument has another type, shape or range.
     """
     _check_images(images)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
@@ -79,9 +82,9 @@ def batches(
     def generate(order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for begin in range(start * batch_size, len(order), batch_size):
             chosen = order[begin : begin + batch_size]
-            yield prepare(images[chosen], image_size, in_channels), labels[chosen].astype(np.int64)
+            yield prepare(images[chosen], image_size, in_channels), labels[chosen].astype(np.int64, copy=False)
 
-    return generate(order)
+    return generate(device.beside(images, order))
 
 
 def _check_images(images: np.ndarray) -> None:

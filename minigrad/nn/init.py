@@ -6,7 +6,7 @@ inputs; a convolution has kh * kw taps for each, so fan_in = C/groups * kh * kw 
 
 import math
 
-from minigrad import random
+from minigrad import device, random
 from minigrad.tensor import Tensor
 
 GAINS = {"linear": 1.0, "relu": math.sqrt(2.0)}
@@ -29,13 +29,13 @@ def constant_(tensor: Tensor, value: float) -> Tensor:
 
 def uniform_(tensor: Tensor, low: float, high: float) -> Tensor:
     """Evenly from [low, high)."""
-    tensor.data[...] = random.generator().uniform(low, high, tensor.shape)
+    device.assign(tensor.data, random.generator().uniform(low, high, tensor.shape))
     return tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """From a normal distribution."""
-    tensor.data[...] = random.generator().normal(mean, std, tensor.shape)
+    device.assign(tensor.data, random.generator().normal(mean, std, tensor.shape))
     return tensor
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from numpy.typing import DTypeLike
 
 from kernels.layout import Array
-from minigrad import state
+from minigrad import device, state
 from minigrad.observe import inside
 from minigrad.tensor import HookHandle, Tensor
 
@@ -141,12 +141,19 @@ class Module:
         """Behave as in use: the same as `train(False)`."""
         return self.train(False)
 
-    def to(self: Self, dtype: DTypeLike) -> Self:
-        """Convert all float parameters and buffers to `dtype`, in place; gradients are forgotten."""
-        for _, tensor in (*self.named_parameters(), *self.named_buffers()):
-            if tensor.dtype.kind == "f":
-                tensor.data = tensor.data.astype(dtype)
-                tensor.grad = None
+    def to(self: Self, target: DTypeLike | str) -> Self:
+        """Convert all float parameters and buffers to a dtype, or move all of them to a device: "cpu", "gpu", "gpu:1".
+
+        The parameters stay the same objects; gradients are forgotten. Build the optimiser afterwards, for its state
+        lies where the parameters do. DeviceError if the device cannot be had.
+        """
+        tensors = [tensor for _, tensor in (*self.named_parameters(), *self.named_buffers())]
+        if device.is_name(target):
+            moved = [device.to(tensor.data, str(target)) for tensor in tensors]  # all, before the first takes its place
+        else:
+            moved = [t.data.astype(target) if t.dtype.kind == "f" else t.data for t in tensors]
+        for tensor, data in zip(tensors, moved, strict=True):
+            tensor.data, tensor.grad = data, None
         return self
 
     def register_forward_hook(self, hook: Callable[["Module", tuple[Any, ...], Any], Any]) -> HookHandle:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernels.geometry import Padding, output_size, span
-from kernels.layout import Array, hwio, nchw, nhwc, oihw
+from kernels.layout import Array, address, hwio, nchw, nhwc, oihw
 from minigrad.function import Function
 from minigrad.ops.arguments import both_sides, pair, require_activation, require_axes, require_output
 
@@ -84,7 +84,7 @@ class Conv2d(Function):
         y: Array = self.kernels.conv2d(x, w, bias, *self.window, self.activation)
         needs_x = self.needs[1] or self.needs[2]
         if (kernel, *self.window) == POINTWISE and self.needs[0] and self.needs[1]:
-            self.team = ("pointwise", x.ctypes.data, x.shape)  # a tensor's data may be replaced between two forwards
+            self.team = ("pointwise", address(x), x.shape)  # a tensor's data may be replaced between two forwards
         self.save(x if needs_x else None, w if self.needs[0] else None, y if self.activation else None)
         return nchw(y)
 

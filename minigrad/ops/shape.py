@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernels.layout import Array, nchw, nhwc
+from minigrad import device
 from minigrad.function import Function
 from minigrad.ops.arguments import resolve_axis
 
@@ -62,14 +63,31 @@ class Index(Function):
 
     def forward(self, a: Array) -> Array:
         self.save(a.shape)
+        self.key = tuple(device.beside(a, part) if isinstance(part, np.ndarray) else part for part in self.key)
         result: Array = a[self.key]
         return result
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         (shape,) = self.saved
         a_grad = np.zeros_like(grad, shape=shape)
-        np.add.at(a_grad, self.key, grad)
+        device.add_at(a_grad, self.key, grad)
         return (a_grad,)
+
+
+class Move(Function):
+    """The same numbers on another device; backward takes the gradient back."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.target = name
+
+    def forward(self, a: Array) -> Array:
+        self.save(device.of(a))
+        return device.to(a, self.target)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        (source,) = self.saved
+        return (device.to(grad, source),)
 
 
 def channels_last_axis(dim: int, ndim: int) -> int:

@@ -1,12 +1,13 @@
 """Optimisers: how a parameter moves, given its gradient. The arithmetic is a kernel (kernels/reference/optim.py)."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 import kernels
 from kernels.layout import Array
-from minigrad import state
+from minigrad import device, state
 from minigrad.nn.module import Parameter
 from minigrad.tensor import Tensor
 
@@ -42,8 +43,11 @@ class Optimizer:
             name: [np.zeros_like(parameter.data) for parameter in self.params] for name in self.state_names
         }
 
-    def step(self) -> None:
-        """Move every parameter that has a gradient, in place: in one call those that have made equally many steps."""
+    def step(self, halted: Array | None = None) -> None:
+        """Move every parameter that has a gradient, in place: in one call those that have made equally many steps.
+
+        Where `halted`, an int64 array (1,) beside the parameters, is not 0, parameters and state stay as they are.
+        """
         live = [index for index, parameter in enumerate(self.params) if parameter.grad is not None]
         self._steps[live] += 1
         for step in np.unique(self._steps[live]).tolist():
@@ -51,11 +55,13 @@ class Optimizer:
             params = [self.params[index].data for index in chosen]
             grads = [self.params[index].grad for index in chosen]
             slots = {name: [arrays[index] for index in chosen] for name, arrays in self.state.items()}
-            self._update(kernels.serving(*params), step, params, grads, slots)
+            table = kernels.serving(*params, *grads, *itertools.chain(*slots.values()))
+            with device.holding(*params):
+                self._update(table, step, params, grads, slots, halted)
 
     def _update(
         self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
-        slots: dict[str, list[Array]],
+        slots: dict[str, list[Array]], halted: Array | None,
     ) -> None:
         raise NotImplementedError
 
@@ -97,10 +103,10 @@ class SGD(Optimizer):
 
     def _update(
         self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
-        slots: dict[str, list[Array]],
+        slots: dict[str, list[Array]], halted: Array | None,
     ) -> None:
         velocities = slots.get("velocity", [])
-        table.sgd_step(params, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)
+        table.sgd_step(params, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov, halted)
 
 
 class Adam(Optimizer):
@@ -121,11 +127,11 @@ class Adam(Optimizer):
 
     def _update(
         self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
-        slots: dict[str, list[Array]],
+        slots: dict[str, list[Array]], halted: Array | None,
     ) -> None:
         table.adam_step(
             params, grads, slots["mean"], slots["square"], step, self.lr, self.betas, self.eps,
-            self.weight_decay, self.decoupled,
+            self.weight_decay, self.decoupled, halted,
         )
 
 

@@ -73,7 +73,7 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 def save(path: Path, model: Module, optimizer: optim.Optimizer, position: Position) -> None:
     """Write the checkpoint of a run. FloatingPointError, with nothing written, if a number is not finite."""
-    arrays = _named(model=model.state_arrays(), optimizer=optimizer.state_arrays())
+    arrays = _named(model=model.state_dict(), optimizer=optimizer.state_dict())
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise FloatingPointError(f"{name} is not finite")

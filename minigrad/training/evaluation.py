@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from kernels.layout import Array
-from minigrad import functional as F
+from minigrad import device, functional as F
 from minigrad.data import batches
 from minigrad.function import no_grad
 from minigrad.nn import Module
@@ -37,11 +37,13 @@ def evaluate(
 ) -> Evaluation:
     """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,), and show the progress.
 
+    The images and labels are on the device that the model is on.
+
     log_every: without a terminal, a line of progress each so many batches. after_batch: called after each; it may
     raise to end the test. The model's mode is restored afterwards.
     """
-    loss_sum, done, total = 0.0, 0, -(-len(images) // BATCH_SIZE)
-    confusion = np.zeros((config.num_classes, config.num_classes), np.int64)
+    done, total = 0, -(-len(images) // BATCH_SIZE)
+    losses, predicted = [], []  # left on the device until the end: to look at a number there is to wait for it
     was_training = model.training
     model.eval()
     try:
@@ -49,11 +51,15 @@ def evaluate(
             loader = batches(images, labels, BATCH_SIZE, config.image_size, config.in_channels)
             for number, (x, y) in enumerate(loader, start=1):
                 logits = model(Tensor(x))
-                loss_sum += F.cross_entropy(logits, y, reduction="sum").item()
-                np.add.at(confusion, (y, logits.numpy().argmax(axis=1)), 1)
+                losses.append(F.cross_entropy(logits, y, reduction="sum").data)
+                predicted.append(logits.data.argmax(axis=1))
                 done += len(y)
                 reporter.show(number, f"{done} images")
                 after_batch()
     finally:
         model.train(was_training)
-    return Evaluation(loss_sum / max(1, done), confusion)
+    confusion = np.zeros((config.num_classes, config.num_classes), np.int64)
+    if not done:
+        return Evaluation(0.0, confusion)
+    np.add.at(confusion, (device.host(labels), device.host(np.concatenate(predicted))), 1)
+    return Evaluation(sum(device.host(np.stack(losses)).tolist()) / done, confusion)

@@ -12,8 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
+import kernels
 from kernels.layout import Array
-from minigrad import functional as F
+from minigrad import device, functional as F
 from minigrad.data import CLASS_NAMES, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
 from minigrad.profiler import Profiler
@@ -23,6 +24,7 @@ from minigrad.training.checkpoint import Position
 from minigrad.training.config import Config
 from minigrad.training.evaluation import Evaluation, evaluate
 from minigrad.training.progress import Reporter
+from minigrad.training.step_log import StepLog
 
 
 class Diverged(RuntimeError):  # noqa: N818  (what happened, not what went wrong in the code)
@@ -36,8 +38,11 @@ class Stopped(RuntimeError):  # noqa: N818
 class Trainer:
     """One run in one folder: trains the model by `config`, from the beginning or from where a checkpoint was.
 
+    It trains on the device that the model is on, and keeps all images there.
+
     checkpoint_every: save after so many steps too, not only after each epoch; 0 for epochs only.
-    log_every: without a terminal, a line of progress each so many steps.
+    log_every: without a terminal, a line of progress each so many steps. On a GPU nobody looks at the losses, and so
+    nobody waits for them, in between.
     profiler: watches the training epochs, but not the tests.
     """
 
@@ -46,16 +51,17 @@ class Trainer:
         checkpoint_every: int = 0, profiler: Profiler | None = None,
     ) -> None:
         self.model, self.config, self.run, self.console = model, config, run, console
-        self.train_images = data.train_images[: config.train_limit]
-        self.train_labels = data.train_labels[: config.train_limit]
-        self.test_images = data.test_images[: config.test_limit]
-        self.test_labels = data.test_labels[: config.test_limit]
+        weight = next(model.parameters()).data
+        self.train_images = device.beside(weight, data.train_images[: config.train_limit])
+        self.train_labels = device.beside(weight, data.train_labels[: config.train_limit])
+        self.test_images = device.beside(weight, data.test_images[: config.test_limit])
+        self.test_labels = device.beside(weight, data.test_labels[: config.test_limit])
+        self.log = StepLog(weight, log_every if kernels.is_on_card(weight) else 1)
         self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
         self.optimizer = config.build_optimizer(model)
         self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.position = Position()
-        self.rate = self.optimizer.lr
         self.stopping = False
 
     @property
@@ -82,11 +88,12 @@ class Trainer:
         result = None
         with self._interruptible():
             while self.position.epoch < self.config.epochs:
-                self._train_epoch()
+                self.train_epoch()
                 result = self._finish_epoch()
         return result
 
-    def _train_epoch(self) -> None:
+    def train_epoch(self) -> None:
+        """Train to the end of the current epoch, without the test, the checkpoint and the pictures that end it."""
         at, config = self.position, self.config
         order = epoch_order(len(self.train_images), config.seed, at.epoch)
         title = f"epoch {at.epoch + 1}/{config.epochs}"
@@ -99,14 +106,14 @@ class Trainer:
         with watching, Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
             clock = time.perf_counter()
             for x, y in self._prepared(loader):
-                self.rate = self.optimizer.lr
-                loss, correct = self._step(x, y)
+                self._step(x, y)
+                at.batch, at.step = at.batch + 1, at.step + 1
+                due = self.checkpoint_every and at.step % self.checkpoint_every == 0
+                if not (self.log.full or due or self.stopping or at.batch == self.steps_per_epoch):
+                    continue
+                self._read_log()
                 now = time.perf_counter()
                 at.seconds, clock = at.seconds + now - clock, now
-                at.batch, at.step, at.images = at.batch + 1, at.step + 1, at.images + len(y)
-                at.loss_sum, at.correct = at.loss_sum + loss * len(y), at.correct + correct
-                record = {"step": at.step, "loss": loss, "accuracy": correct / len(y), "lr": self.rate}
-                metrics.append(self.run / metrics.STEPS, record)
                 reporter.show(
                     at.batch,
                     f"loss {at.loss_sum / at.images:.4f}  accuracy {at.correct / at.images:.4f}  "
@@ -115,7 +122,7 @@ class Trainer:
                 if self.stopping:
                     self._save()
                     self._stop_if_asked()
-                if self.checkpoint_every and at.step % self.checkpoint_every == 0:
+                if due:
                     self._save()
 
     def _part(self, name: str) -> AbstractContextManager[None]:
@@ -130,19 +137,27 @@ class Trainer:
                 return
             yield batch
 
-    def _step(self, x: Array, y: Array) -> tuple[float, int]:
-        """One step of the optimiser: (N, C, S, S) images and (N,) labels -> the mean loss, and how many were right."""
+    def _step(self, x: Array, y: Array) -> None:
+        """One step of the optimiser: (N, C, S, S) images and (N,) labels. What it came to is in the log."""
         logits = self.model(Tensor(x))
         loss = F.cross_entropy(logits, y)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}", self.position.step + 1)
+        self.log.note(self.position.step + 1, self.optimizer.lr, logits.data, y, loss.data)
         self.optimizer.zero_grad()
         loss.backward()
         with self._part("optimizer"):
-            self.optimizer.step()
+            self.optimizer.step(self.log.halted)
         self.schedule.step()
-        return value, int((logits.numpy().argmax(axis=1) == y).sum())
+
+    def _read_log(self) -> None:
+        """Add up and write down the steps since the last time. Diverged if a loss was not finite."""
+        at = self.position
+        for record in self.log.read():
+            if not math.isfinite(record.loss):
+                raise self._diverged(f"the loss is {record.loss}", record.step, record.rate)
+            at.images, at.correct = at.images + record.images, at.correct + record.correct
+            at.loss_sum += record.loss * record.images
+            line = {"step": record.step, "loss": record.loss, "accuracy": record.correct / record.images}
+            metrics.append(self.run / metrics.STEPS, line | {"lr": record.rate})
 
     def _finish_epoch(self) -> Evaluation:
         """Test, record the epoch, draw, and save."""
@@ -179,17 +194,17 @@ class Trainer:
         try:
             checkpoint.save(self.checkpoint, self.model, self.optimizer, self.position)
         except FloatingPointError as error:
-            raise self._diverged(str(error), self.position.step) from None
+            raise self._diverged(str(error), self.position.step, self.optimizer.lr) from None
 
     def _stop_if_asked(self) -> None:
         """Called where the position is saved."""
         if self.stopping:
             raise Stopped(f"stopped after step {self.position.step}, saved in {self.checkpoint}")
 
-    def _diverged(self, what: str, step: int) -> Diverged:
+    def _diverged(self, what: str, step: int, rate: float) -> Diverged:
         good = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint.exists() else "nothing was saved yet"
         return Diverged(
-            f"step {step} (epoch {self.position.epoch + 1}), learning rate {self.rate:.3g}: "
+            f"step {step} (epoch {self.position.epoch + 1}), learning rate {rate:.3g}: "
             f"{what}; {good}. A lower --lr usually helps"
         )
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import googlenet_cases, kernel_times, limits, machine, scaling
+from benchmarks import card as card_limits, googlenet_cases, kernel_times, limits, machine, scaling
 from benchmarks.__main__ import main
 from benchmarks.cases import Case
+from tests import cupy_standin
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,26 @@ def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MATRIX_SIZES", (64,))
     monkeypatch.setattr(limits, "COPY_BYTES", 1 << 20)
     monkeypatch.setattr(scaling, "MATRIX_SIZE", 64)
+    monkeypatch.setattr(card_limits, "MATRIX_SIZES", (64,))
+    monkeypatch.setattr(card_limits, "COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(card_limits, "FLUSH_BYTES", 1 << 20)
+
+
+PROPERTIES = {
+    "name": b"Stand-in 4000", "major": 8, "minor": 9, "multiProcessorCount": 128, "totalGlobalMem": 24 << 30
+}  # fmt: skip
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A machine with a card, which is the stand-in, and with a PyTorch that finds none. Yields its CuPy."""
+    torch = machine.find_torch()
+    if torch is not None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with cupy_standin.installed() as cupy:
+        monkeypatch.setattr(cupy.cuda.runtime, "getDeviceProperties", lambda number: PROPERTIES)
+        monkeypatch.setattr(cupy.cuda.runtime, "runtimeGetVersion", lambda: 13020, raising=False)
+        yield cupy
 
 
 @pytest.fixture(scope="session")

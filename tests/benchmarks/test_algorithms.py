@@ -9,7 +9,6 @@ import pytest
 
 import kernels
 from benchmarks import algorithms, kernel_times, limits, measure
-from benchmarks.__main__ import main
 from benchmarks.cases import Case
 from benchmarks.limits import Limits
 
@@ -21,7 +20,7 @@ def few(small_cases: dict[Case, int], run: Any, monkeypatch: pytest.MonkeyPatch)
     chosen = {}
     for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         of_kernel = (given for given in small_cases if given.kernel == kernel)
-        given = next(given for given in of_kernel if algorithms.possible(given)[0] == "winograd")
+        given = next(given for given in of_kernel if algorithms.possible(given, "cpu")[0] == "winograd")
         chosen[given] = small_cases[given]
     monkeypatch.setattr(kernel_times, "cases", lambda image_size: chosen)
     return run
@@ -44,7 +43,7 @@ def test_a_wrong_algorithm_is_told(few: Any, monkeypatch: pytest.MonkeyPatch) ->
     def wrong(*args: Any, **keywords: Any) -> Any:
         return right(*args, **keywords) + (insisted[-1:] == ["direct"])
 
-    def insisting(name: str | None) -> Any:
+    def insisting(backend: str, name: str | None) -> Any:
         insisted.append(name)
         return contextlib.nullcontext()
 
@@ -62,7 +61,7 @@ def test_the_share_of_the_limit(few: Any, monkeypatch: pytest.MonkeyPatch, tmp_p
     flop = 2 * 8 * 8 * 9 * 64 * 192
     moved = 4 * (8 * 8 * 64 + 9 * 64 * 192 + 192 + 8 * 8 * 192)
     for machine_limits, shortest in ((Limits(1e9, 1e15, ""), flop / 1e9), (Limits(1e15, 1e9, ""), moved / 1e9)):
-        monkeypatch.setattr(limits, "measure", lambda threads, given=machine_limits: given)
+        monkeypatch.setattr(limits, "measure", lambda threads, place, given=machine_limits: given)
         few("--backend", "cpu", "--json", str(path))
         written = json.loads(path.read_text())
         figures = [f for f in written["kernels"] if f["arguments"].get("x", {}).get("shape") == [1, 8, 8, 64]]
@@ -92,8 +91,3 @@ def test_threads_are_limited_pytorchs_too(few: Any, monkeypatch: pytest.MonkeyPa
     assert few("--backend", "cpu", "--threads", "1")[0] == 0
     assert set(seen) == {(1, 1)}
     assert (numba.get_num_threads(), torch.get_num_threads()) == (before, 2)
-
-
-def test_there_is_no_gpu_backend_to_time(few: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["kernels", "--device", "gpu"]) == 1
-    assert capsys.readouterr().err.startswith("error: --device gpu: ")

@@ -82,7 +82,7 @@ def test_pytorch_leaves_the_array_that_is_added_to_alone(small_cases: dict[Case,
     arguments = filled(at_batch(given, 2))
     before = arguments["into"].copy()
     for channels_last in (False, True):
-        pytorch.rival(given.kernel, arguments, channels_last).run()
+        pytorch.rival(given.kernel, arguments, channels_last, "cpu").run()
     assert np.array_equal(arguments["into"], before)
 
 

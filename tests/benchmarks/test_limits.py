@@ -19,8 +19,8 @@ def test_the_roof(multiply_adds: int, moved: int, seconds: float) -> None:
 
 
 def test_measured_limits_follow_from_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_fastest", lambda run: run() is None or 0.5)
-    measured = limits.measure(threads=2)
+    monkeypatch.setattr(limits, "fastest", lambda run: run() is None or 0.5)
+    measured = limits.measure(threads=2, place="cpu")
     assert measured.peak == 2 * 64**3 / 0.5
     assert measured.bandwidth == 2 * (1 << 20) / 0.5
     assert str(round(measured.bandwidth / 1e9, 1)) in measured.describe()
@@ -30,7 +30,7 @@ def test_slow_machines_skip_large_matrices(monkeypatch: pytest.MonkeyPatch) -> N
     sizes = []
     monkeypatch.setattr(limits, "MATRIX_SIZES", (8, 16, 1024))
     monkeypatch.setattr(limits, "product", lambda size: sizes.append(size))
-    monkeypatch.setattr(limits, "_fastest", lambda run: 0.01)
+    monkeypatch.setattr(limits, "fastest", lambda run: 0.01)
     limits._peak()
     assert sizes == [8, 16]
 
@@ -38,7 +38,7 @@ def test_slow_machines_skip_large_matrices(monkeypatch: pytest.MonkeyPatch) -> N
 def test_copying_reaches_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     copied = []
     monkeypatch.setattr(np, "copyto", lambda target, source: copied.append(target.nbytes))
-    monkeypatch.setattr(limits, "_fastest", lambda run: run() is None or 1.0)
+    monkeypatch.setattr(limits, "fastest", lambda run: run() is None or 1.0)
     limits._bandwidth(3)
     assert len(copied) == 3
     assert sum(copied) == 1 << 20

@@ -36,7 +36,7 @@ def test_a_large_parent_does_not_count() -> None:
 
 
 def test_training_minigrad_does_not_load_pytorch() -> None:
-    arguments = [competitors.own_name(), *SMALL]
+    arguments = [competitors.own_name("cpu"), *SMALL]
     code = f"import sys; from benchmarks.peak_memory import main; main({arguments}); print('torch' in sys.modules)"
     marks, loaded = python(code).splitlines()
     before, total = map(int, marks.split())

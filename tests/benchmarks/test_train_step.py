@@ -25,7 +25,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
-    path, picture, own = tmp_path / "figures.json", tmp_path / "steps.png", competitors.own_name()
+    path, picture, own = tmp_path / "figures.json", tmp_path / "steps.png", competitors.own_name("cpu")
     assert main([*OPTIONS, "--scaling", "--json", str(path), "--picture", str(picture)]) == 0
     written = json.loads(path.read_text())
     for kind in ("training", "inference"):
@@ -88,14 +88,9 @@ def test_competitors_that_disagree_are_told(rival: Fixed, fault: str | None) -> 
 
 
 def test_what_disagrees_is_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def build(names: Any, images: int, image_size: int) -> dict[str, Fixed]:
-        return {"PyTorch": Fixed(loss=3.0), competitors.own_name(): Fixed()}
+    def build(names: Any, images: int, image_size: int, place: str) -> dict[str, Fixed]:
+        return {"PyTorch": Fixed(loss=3.0), competitors.own_name("cpu"): Fixed()}
 
     monkeypatch.setattr(competitors, "build", build)
     assert main(list(OPTIONS)) == 1
     assert "WRONG: PyTorch: the losses" in capsys.readouterr().out
-
-
-def test_there_is_no_gpu_to_train_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*OPTIONS, "--device", "gpu"]) == 1
-    assert capsys.readouterr().err.startswith("error: --device gpu: ")

@@ -112,6 +112,67 @@ def test_large_logits_do_not_overflow(backend: str) -> None:
     np.testing.assert_array_equal(losses, [1e4])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_on_a_card_a_class_that_does_not_exist_spoils_its_row_and_no_other(
+    backend: str, dtype: type, weighted: bool
+) -> None:
+    if not backend.startswith("cuda"):
+        pytest.skip("an IndexError, if anything")
+    logits, target, ones = np.zeros((4, 3), dtype), np.array([3, 0, -1, 1 << 40]), np.ones(4, dtype)
+    k, weight = kernels.serving(logits), ones[:3] if weighted else None
+    losses, log_probabilities, row_weights = k.cross_entropy(logits, target, weight, -100, 0.1)
+    grad = k.cross_entropy_backward(ones, log_probabilities, target, weight, -100, 0.1)
+    for result in (losses, row_weights, grad):
+        spoilt = np.isnan(result).reshape(4, -1)
+        np.testing.assert_array_equal(spoilt.all(axis=1), [True, False, True, True])
+        np.testing.assert_array_equal(spoilt.any(axis=1), [True, False, True, True])
+    assert np.isfinite(log_probabilities).all()
+
+
+def noted(logits: Array, target: Array, loss: Array, halted: int = 0) -> tuple[list[float], int]:
+    """What the selected backend makes of step 5: the record, and what `halted` has become."""
+    record, stop = np.full(2, -1, logits.dtype), np.array([halted])
+    kernels.serving(logits).note_step(logits, target, loss, 5, record, stop)
+    return record.tolist(), int(stop[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(
+    rows=st.sampled_from([0, 1, 5, 128, 700]), classes=st.sampled_from([1, 2, 10, 70]), seed=seeds, layout=layouts,
+    scalar=st.booleans(),
+)
+def test_a_steps_record_is_its_loss_and_how_many_rows_are_right(
+    backend: str, dtype: type, rows: int, classes: int, seed: int, layout: str, scalar: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits = normal(rng, (rows, classes), dtype, layout)
+    logits[...] = np.round(logits)  # many equal ones: the first of them counts
+    logits[rng.random(logits.shape) < 0.05] = np.nan
+    guess = logits.argmax(axis=1)
+    target = np.where(rng.random(rows) < 0.6, guess, rng.integers(0, classes, rows))
+    loss = np.asarray(1.25, dtype).reshape(() if scalar else (1,))
+    assert noted(logits, target, loss) == ([1.25, (guess == target).sum()], 0)
+
+
+def test_the_first_nan_is_the_largest(backend: str) -> None:
+    logits = np.array([[0, np.nan, np.nan, np.inf]] * 4)
+    assert noted(logits, np.arange(4), np.array(0.0)) == ([0, 1], 0)
+    assert noted(logits, np.full(4, 1), np.array(0.0)) == ([0, 4], 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_halts(backend: str, dtype: type, loss: float) -> None:
+    logits, target = np.eye(3, dtype=dtype), np.arange(3)
+    record, halted = noted(logits, target, np.array(loss, dtype))
+    np.testing.assert_array_equal(record, [loss, 3])
+    assert halted == 5
+    assert noted(logits, target, np.array(loss, dtype), halted=2)[1] == 2  # the first such step is remembered
+    assert noted(logits, target, np.array(0, dtype), halted=2)[1] == 2
+    assert noted(logits, target, np.array(np.finfo(dtype).max, dtype))[1] == 0
+
+
 @given(seed=seeds, weighted=st.booleans(), label_smoothing=smoothings, hard=st.booleans())
 def test_the_reference_agrees_with_the_loops(seed: int, weighted: bool, label_smoothing: float, hard: bool) -> None:
     logits, probabilities, class_weight, row_grad = draw(seed, np.float64, 5, 4)

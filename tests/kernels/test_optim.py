@@ -40,7 +40,7 @@ def test_sgd_follows_torch(
     k = kernels.serving(*params)
     for grads in grads_of_steps:
         before = [grad.copy() for grad in grads]
-        k.sgd_step(params, grads, velocities, 0.05, momentum, weight_decay, nesterov)
+        k.sgd_step(params, grads, velocities, 0.05, momentum, weight_decay, nesterov, None)
         follow(optimiser, torch_params, before, torch)
         for p, torch_p, grad, grad_before in zip(params, torch_params, grads, before, strict=True):
             assert_close(p, torch_p.detach().numpy())
@@ -64,7 +64,7 @@ def test_adam_follows_torch(
     k = kernels.serving(*params)
     for step, grads in enumerate(grads_of_steps, start=1):
         before = [grad.copy() for grad in grads]
-        k.adam_step(params, grads, means, squares, step, 0.05, (0.8, 0.95), 0.01, weight_decay, decoupled)
+        k.adam_step(params, grads, means, squares, step, 0.05, (0.8, 0.95), 0.01, weight_decay, decoupled, None)
         follow(optimiser, torch_params, before, torch)
         for p, torch_p, grad, grad_before in zip(params, torch_params, grads, before, strict=True):
             assert_close(p, torch_p.detach().numpy())
@@ -87,9 +87,9 @@ def test_the_reference_agrees_with_the_loops(
         params, grads_of_steps = parameters(dtype)
         states = [[np.zeros_like(p) for p in params] for _ in range(3)]
         for step, grads in enumerate(grads_of_steps, start=1):
-            k.sgd_step(params, grads, states[0] if momentum else [], 0.05, momentum, weight_decay, nesterov)
+            k.sgd_step(params, grads, states[0] if momentum else [], 0.05, momentum, weight_decay, nesterov, None)
             k.adam_step(
-                params, grads, states[1], states[2], step, 0.05, (0.9, 0.99), 1e-8, weight_decay, decoupled
+                params, grads, states[1], states[2], step, 0.05, (0.9, 0.99), 1e-8, weight_decay, decoupled, None
             )
         ends.append([*params, *(array for state in states for array in state)])
     for expected, got in zip(*ends, strict=True):
@@ -100,8 +100,60 @@ def test_parameters_keep_their_memory(backend: str) -> None:
     """The step is taken in place: who holds a view of the parameter sees it."""
     memory = np.ones((1, 1, 2, 3), np.float32)
     weight = oihw(memory)
-    kernels.serving(weight).sgd_step([weight], [np.ones_like(weight)], [], 0.25, 0.0, 0.0, False)
+    kernels.serving(weight).sgd_step([weight], [np.ones_like(weight)], [], 0.25, 0.0, 0.0, False, None)
     np.testing.assert_array_equal(memory, np.full((1, 1, 2, 3), 0.75))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_many_parameters_of_all_sizes_step_at_once(backend: str, dtype: type, momentum: float) -> None:
+    """More of them than one launch on a card takes, some more than one of its blocks takes, and gradients in another
+    order in memory."""
+    rng = np.random.default_rng(0)
+    shapes = [(1, 2, 1, 1), (2, 3, 3, 1), (5, 0, 1, 1)] * 85 + [(10, 31, 5, 6), (1, 4096, 1, 1)]
+    drawn = [[rng.uniform(0.1, 1, shape).astype(dtype) for shape in shapes] for _ in range(4)]
+    grads = [np.ascontiguousarray(oihw(rng.standard_normal(shape).astype(dtype))) for shape in shapes]
+    ends = []
+    for k in (kernels.load("reference"), kernels.serving(*grads)):
+        params, velocities, means, squares = ([oihw(array.copy()) for array in arrays] for arrays in drawn)
+        k.sgd_step(params, grads, velocities if momentum else [], 0.1, momentum, 0.1, True, None)
+        k.adam_step(params, grads, means, squares, 2, 0.1, (0.9, 0.99), 1e-8, 0.1, True, None)
+        ends.append([*params, *velocities, *means, *squares])
+    for expected, got in zip(*ends, strict=True):
+        assert_close(got, expected)
+
+
+@pytest.mark.parametrize("which", ["params", "velocities"])
+def test_on_a_card_parameters_and_state_lie_in_memory_without_gaps(backend: str, which: str) -> None:
+    if not backend.startswith("cuda"):
+        pytest.skip("no matter")
+    lists = {name: [np.ones((2, 3)), np.ones((2, 3))] for name in ("params", "grads", "velocities")}
+    lists[which][1] = np.ones((2, 5))[:, 1:4]
+    k = kernels.serving(*lists["params"])
+    with pytest.raises(ValueError, match=f"{which}: number 1: .*strides"):
+        k.sgd_step(*lists.values(), 0.1, 0.9, 0.0, False, None)
+    lists["grads"], lists[which] = lists[which], lists["grads"]
+    k.sgd_step(*lists.values(), 0.1, 0.9, 0.0, False, None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_once_halted_nothing_changes(backend: str, dtype: type, momentum: float) -> None:
+    params, (grads, *_) = parameters(dtype)
+    states = [[np.ones_like(p) for p in params] for _ in range(3)]
+    arrays = [*params, *(array for state in states for array in state)]
+    k = kernels.serving(*params)
+    for halted, moves in ((np.array([7]), False), (np.array([1 << 32]), False), (np.array([0]), True)):
+        before = [array.copy() for array in arrays]
+        said = halted.copy()
+        k.sgd_step(params, grads, states[0] if momentum else [], 0.05, momentum, 0.1, False, halted)
+        moved = [not np.array_equal(array, old) for array, old in zip(arrays, before, strict=True)]
+        assert moved == [moves] * 2 + [moves and momentum > 0] * 2 + [False] * 4
+        before = [array.copy() for array in arrays]
+        k.adam_step(params, grads, states[1], states[2], 1, 0.05, (0.9, 0.99), 1e-8, 0.1, True, halted)
+        moved = [not np.array_equal(array, old) for array, old in zip(arrays, before, strict=True)]
+        assert moved == [moves] * 2 + [False] * 2 + [moves] * 4
+        np.testing.assert_array_equal(halted, said)
 
 
 @given(
@@ -127,8 +179,8 @@ def test_the_cpu_agrees_with_the_reference(
             grads = [np.ascontiguousarray(grad) for grad in grads]
         before = [grad.copy() for grad in grads]
         k = kernels.load(name)
-        k.sgd_step(params, grads, velocities if momentum else [], 0.1, momentum, weight_decay, nesterov)
-        k.adam_step(params, grads, means, squares, 2, 0.1, (0.9, 0.99), 1e-8, weight_decay, nesterov)
+        k.sgd_step(params, grads, velocities if momentum else [], 0.1, momentum, weight_decay, nesterov, None)
+        k.adam_step(params, grads, means, squares, 2, 0.1, (0.9, 0.99), 1e-8, weight_decay, nesterov, None)
         np.testing.assert_equal(grads, before)
         ends.append([*params, *velocities, *means, *squares])
     for got, expected in zip(*ends, strict=True):
@@ -139,6 +191,6 @@ def test_each_parameter_wants_its_gradient(backend: str) -> None:
     p = np.ones(2, np.float32)
     k = kernels.serving(p)
     with pytest.raises(ValueError, match="zip"):
-        k.sgd_step([p, p], [p], [], 0.1, 0.0, 0.0, False)
+        k.sgd_step([p, p], [p], [], 0.1, 0.0, 0.0, False, None)
     with pytest.raises(ValueError, match="zip"):
-        k.adam_step([p, p], [p], [p, p], [p, p], 1, 0.1, (0.9, 0.99), 1e-8, 0.0, False)
+        k.adam_step([p, p], [p], [p, p], [p, p], 1, 0.1, (0.9, 0.99), 1e-8, 0.0, False, None)

@@ -35,6 +35,13 @@ def stepped(step: str, *settings: Any) -> Callable[[Any], list[Array]]:
     return run
 
 
+def noted(k: Any) -> list[Array]:
+    """The record of a step, and whether it halted."""
+    record, halted = np.zeros(2, np.float32), np.zeros(1, np.int64)
+    k.note_step(LOGITS, TARGET, np.float32(np.nan).reshape(1), 5, record, halted)
+    return [record, halted]
+
+
 CASES: dict[str, Callable[[Any], Any]] = {
     "max_pool2d": lambda k: k.max_pool2d(X, *WINDOW, (1, 1), False),
     "max_pool2d_backward": lambda k: k.max_pool2d_backward(GRAD, WINNER, (30, 30), *WINDOW, (1, 1)),
@@ -57,12 +64,13 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "cross_entropy": lambda k: k.cross_entropy(LOGITS, TARGET, None, -100, 0.1),
     "cross_entropy_backward": lambda k: k.cross_entropy_backward(ROW_GRAD, LOGITS, TARGET, None, -100, 0.1),
     "cross_entropy_target_grad": lambda k: k.cross_entropy_target_grad(ROW_GRAD, LOGITS, None, 0.1),
+    "note_step": lambda k: noted(k),
     "cat": lambda k: k.cat([X, X], 3),
     "split": lambda k: k.split(X, [7, 17], 3),
     "pad": lambda k: k.pad(X, [(0, 0), (1, 2), (-1, 3), (0, 0)], 0.0),
     "resize_bilinear": lambda k: k.resize_bilinear(PIXELS, (96, 96), 0.1, 1.0),
-    "sgd_step": stepped("sgd_step", 0.1, 0.9, 0.01, True),
-    "adam_step": stepped("adam_step", 3, 0.1, (0.9, 0.99), 1e-8, 0.01, True),
+    "sgd_step": stepped("sgd_step", 0.1, 0.9, 0.01, True, None),
+    "adam_step": stepped("adam_step", 3, 0.1, (0.9, 0.99), 1e-8, 0.01, True, None),
 }
 
 

@@ -14,7 +14,8 @@ import pytest
 
 import minigrad
 from kernels.layout import Array
-from minigrad import Tensor, functional
+from minigrad import Tensor, device, functional
+from tests import on_card
 
 TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-10}
 """Largest error, as a share of the expected array's largest value."""
@@ -67,6 +68,11 @@ def _run(fn: Callable[..., Any], F: Any, leaves: list[Any], upstream: Callable[[
     return output, [leaf.grad for leaf in leaves]
 
 
+def _leaf(array: Array, need: bool) -> Tensor:
+    """A leaf on the device that the test runs on, with the array's order in memory."""
+    return Tensor(device.to(array, on_card.place), need)
+
+
 def agree(
     fn: Callable[..., Any], *arrays: Array, dtype: Any = np.float64, layout: str = "contiguous",
     fixed: Sequence[Array] = (), like: Callable[..., Any] | None = None, check: bool = False, seed: int = 0,
@@ -79,7 +85,7 @@ def agree(
     torch = torch_module()
     cast = [array.astype(dtype) if array.dtype.kind == "f" else array for array in (*arrays, *fixed)]
     needs = [array.dtype.kind == "f" and place < len(arrays) for place, array in enumerate(cast)]
-    ours = [Tensor(laid_out(array, layout), need) for array, need in zip(cast, needs, strict=True)]
+    ours = [_leaf(laid_out(array, layout), need) for array, need in zip(cast, needs, strict=True)]
     theirs = [torch.tensor(array, requires_grad=need) for array, need in zip(cast, needs, strict=True)]
     random = np.random.default_rng(seed)
     sent: list[Array] = []
@@ -89,14 +95,14 @@ def agree(
         return torch.tensor(sent[0], dtype=output.dtype)
 
     expected, expected_grads = _run(like or fn, torch.nn.functional, theirs, upstream)
-    output, grads = _run(fn, functional, ours, lambda output: sent[0].astype(output.dtype))
+    output, grads = _run(fn, functional, ours, lambda output: device.to(sent[0].astype(output.dtype), on_card.place))
     assert output.requires_grad == expected.requires_grad
-    assert_close(output.numpy(), expected.detach().numpy(), "output")
+    assert_close(device.host(output.data), expected.detach().numpy(), "output")
     for position, (got, wanted) in enumerate(zip(grads, expected_grads, strict=True)):
         assert (got is None) == (wanted is None), f"gradient {position}: {got} and {wanted}"
         if got is not None:
-            assert_close(got, wanted.numpy(), f"gradient of input {position}")
+            assert_close(device.host(got), wanted.numpy(), f"gradient of input {position}")
     for tensor, array in zip(ours, cast, strict=True):
-        np.testing.assert_array_equal(tensor.numpy(), array, "the operation changed its input")
+        np.testing.assert_array_equal(device.host(tensor.data), array, "the operation changed its input")
     if check and dtype == np.float64:
         minigrad.gradcheck(lambda *tensors: fn(functional, *tensors), [Tensor(t.data, t.requires_grad) for t in ours])

@@ -115,6 +115,18 @@ def test_parameters_without_gradient_stay(name: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
+def test_once_halted_nothing_moves(name: str, backend: str) -> None:
+    params = parameters(np.float64)
+    optimiser = OPTIMISERS[name](optim, params)
+    arrays = [*(p.numpy() for p in params), *(array for slot in optimiser.state.values() for array in slot)]
+    set_gradients(params, 0)
+    for halted, moves in ((np.array([3]), False), (np.array([0]), True)):
+        before = [array.copy() for array in arrays]
+        optimiser.step(halted)
+        assert all((array != old).any() == moves for array, old in zip(arrays, before, strict=True))
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
 def test_a_run_resumed_from_saved_state_is_the_same_run(name: str) -> None:
     whole, first = parameters(np.float32), parameters(np.float32)
     straight, before = OPTIMISERS[name](optim, whole), OPTIMISERS[name](optim, first)

@@ -228,7 +228,7 @@ def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
         (["--lr", "nan"], "argument --lr: given 'nan'"),
         (["--seed", str(2**64)], "--seed: given '18446744073709551616', expected an integer of at least 0 and"),
         (["--optimizer", "adagrad"], "argument --optimizer: invalid choice"),
-        (["--device", "tpu"], "argument --device: invalid choice"),
+        (["--device", "tpu"], "argument --device: given 'tpu', expected auto, cpu, gpu, or"),
         (["--threads", "0"], "argument --threads: given '0', expected an integer of at least 1"),
         (["--threads", "1000000"], "argument --threads: given '1000000', expected at most"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),

@@ -1,0 +1,132 @@
+"""Does real CuPy have all that the stand-in offers, with the same parameters? It imports without a GPU.
+
+    python -m tests.cupy_standin.against_cupy      # says what it lacks, and ends with status 1 if there is something
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from tests.cupy_standin import array, module
+
+CLASSES = {
+    "cupy.ndarray": array.ndarray,
+    "cupy.RawModule": module.RawModule,
+    "cupy.RawKernel": module.RawKernel,
+    "cupy.ufunc": module.Ufunc,
+    "cupy.cuda.Device": module.Device,
+    "cupy.cuda.Stream.null": module.Stream,  # an instance, for only these have all attributes
+    "cupy.cuda.MemoryPool": module.Pool,
+    "cupy.cuda.MemoryPointer": array.Pointer,
+}
+"""The stand-in's classes, and what they stand for. Their instances come out of functions and are never made by name."""
+NOT_CUPYS = {"__array_priority__", "__module__", "__dict__", "__weakref__", "__doc__", "__init__", "__init_subclass__"}
+Parameters = list[inspect.Parameter]
+
+
+def offered() -> Iterator[tuple[str, Any]]:
+    """The dotted names of all that the stand-in offers, with the things themselves."""
+    for home, things in module.MODULES.items():
+        for name, thing in vars(things).items():
+            if not name.startswith("__") and not isinstance(thing, ModuleType):
+                yield f"{home}.{name}", thing
+    for home, kind in CLASSES.items():
+        for name, thing in vars(kind).items():
+            if name not in NOT_CUPYS and (not name.startswith("_") or name.startswith("__")):
+                yield f"{home}.{name}", thing
+
+
+def found(name: str) -> Any:
+    """What real CuPy has under a dotted name. AttributeError or ImportError if nothing."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            thing: Any = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:]:
+            thing = getattr(thing, part)
+        return thing
+    raise ImportError(name)
+
+
+def parameters(thing: Any) -> Parameters | None:
+    """Those of a function of CuPy's; for one written in Cython, those that its docstring begins with."""
+    try:
+        return list(inspect.signature(thing).parameters.values())
+    except (TypeError, ValueError):
+        pass
+    match = re.match(r"[\w.]+\((.*?)\)(?: ->.*)?$", (thing.__doc__ or "").strip().split("\n")[0])
+    if match is None:
+        return None
+    made, kind = [], inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for part in re.split(r",\s*(?![^(]*\))", match[1]):
+        declared, equals, _ = part.partition("=")
+        name = declared.split()[-1] if declared.split() else ""
+        if name == "*":
+            kind = inspect.Parameter.KEYWORD_ONLY
+        elif name.startswith("**"):
+            made.append(inspect.Parameter(name[2:], inspect.Parameter.VAR_KEYWORD))
+        elif name.startswith("*"):
+            made.append(inspect.Parameter(name[1:], inspect.Parameter.VAR_POSITIONAL))
+            kind = inspect.Parameter.KEYWORD_ONLY
+        elif name and name != "/":
+            made.append(inspect.Parameter(name, kind, default=None if equals else inspect.Parameter.empty))
+    return made
+
+
+def lacks(ours: Parameters, theirs: Parameters) -> str | None:
+    """Why a call that suits the stand-in's parameters might not suit CuPy's; None if it always does."""
+    ours, theirs = ([p for p in side if p.name != "self" and "_ndarray_base" not in p.name] for side in (ours, theirs))
+    kinds = {p.kind for p in theirs}
+    for place, parameter in enumerate(ours):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            if parameter.VAR_POSITIONAL not in kinds:
+                return f"takes no *{parameter.name}"
+            continue
+        known = {p.name: p for p in theirs}.get(parameter.name)
+        if known is None:
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.VAR_KEYWORD in kinds:
+                continue
+            return f"has no parameter {parameter.name}"
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and theirs.index(known) != place:
+            return f"has the parameter {parameter.name} in another place"
+        if parameter.default is not parameter.empty and known.default is known.empty:
+            return f"has no default for {parameter.name}"
+    needed = [
+        p.name for p in theirs
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.KEYWORD_ONLY)
+    ]  # fmt: skip
+    missing = [name for name in needed if name not in {p.name for p in ours}]
+    return f"insists on {', '.join(missing)}" if missing else None
+
+
+def differences() -> Iterator[str]:
+    """A line for each thing that the stand-in offers and CuPy lacks, or has otherwise."""
+    for name, thing in offered():
+        try:
+            real = found(name)
+        except (AttributeError, ImportError) as error:
+            yield f"{name}: CuPy has none ({error})"
+            continue
+        if isinstance(thing, property) or not callable(thing) or isinstance(thing, module.Ufunc | type):
+            continue  # a property, a constant, or a class, whose methods have lines of their own
+        if name.rpartition(".")[2].startswith("__"):
+            continue  # Python itself says what these take
+        theirs = parameters(real)
+        if theirs is None:
+            yield f"{name}: CuPy does not say what it takes: {(real.__doc__ or '')[:60]!r}"
+            continue
+        why = lacks(list(inspect.signature(thing).parameters.values()), theirs)
+        if why:
+            yield f"{name}: CuPy's {why}"
+
+
+if __name__ == "__main__":
+    lines = list(differences())
+    print("\n".join(lines) or f"{len(list(offered()))} names, all in CuPy {found('cupy').__version__}")
+    sys.exit(bool(lines))

@@ -1,0 +1,78 @@
+"""The kernels' texts under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer: no access beside an array,
+no overflow, no pack at a crooked address, and no race between the threads of a block."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kernels.cuda.text import FOLDER
+from tests.cupy_standin import gpp
+
+ROOT = Path(__file__).parents[3]
+WITH_BARRIERS = (
+    "channel_sum", "conv2d_weight_grad", "pointwise_backward", "softmax", "log_softmax_backward", "batch_statistics",
+    "batch_norm_backward", "cross_entropy", "cross_entropy_backward", "note_step", "adaptive_avg_pool2d",
+)  # fmt: skip
+"""Kernels of the table whose threads wait for each other."""
+
+
+def library(name: str) -> str:
+    """The run-time library of a sanitizer, which has to be loaded before Python is."""
+    command = ["gcc", f"-print-file-name=lib{name}.so"]
+    path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    if not os.path.isabs(path):
+        pytest.skip(f"gcc has no lib{name}.so")
+    return path
+
+
+def run_samples(sanitizer: str, libraries: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run tests.kernels.cuda.samples in a Python that was started under the sanitizer."""
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": " ".join(libraries),
+        "PYTHONMALLOC": "malloc",  # Python's own pools would hide what lies beside an array
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "TSAN_OPTIONS": "halt_on_error=1",
+        "OPENBLAS_NUM_THREADS": "1",
+        gpp.SANITIZER: sanitizer,
+    }
+    command = [sys.executable, "-m", "tests.kernels.cuda.samples", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> dict[str, subprocess.CompletedProcess[str]]:
+    """What the tests that are wanted ask for, at the same time: there is much to compile. Races are the same in both
+    dtypes."""
+    asked = {
+        "test_no_stray_access_and_no_undefined_behaviour": ("address,undefined", [library("asan"), library("ubsan")]),
+        "test_no_race_inside_a_block": (
+            "thread", [library("tsan")], "--draws", "2", "--dtypes", "float32", "--", *WITH_BARRIERS,
+        ),
+    }  # fmt: skip
+    wanted = asked.keys() & {item.name for item in request.session.items}
+    with ThreadPoolExecutor() as pool:
+        jobs = {name: pool.submit(run_samples, *asked[name]) for name in wanted}  # type: ignore[arg-type]
+        return {name: job.result() for name, job in jobs.items()}
+
+
+def test_no_stray_access_and_no_undefined_behaviour(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    run = runs["test_no_stray_access_and_no_undefined_behaviour"]
+    assert run.returncode == 0, run.stderr[-4000:]
+
+
+def test_no_race_inside_a_block(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    run = runs["test_no_race_inside_a_block"]
+    assert run.returncode == 0, run.stderr[-4000:]
+
+
+def test_all_kernels_with_barriers_are_among_them() -> None:
+    """Every file in which threads wait for each other is launched by one of the kernels that ThreadSanitizer sees."""
+    words = ("__syncthreads", "__shfl", "warp_sum(", "warp_max(", "over_lanes(")
+    waiting = {path.stem for path in FOLDER.glob("*.cu") if any(word in path.read_text() for word in words)}
+    assert waiting == {"channel_sum", "softmax", "batch_norm", "cross_entropy", "note_step", "adaptive_avg_pool"}
