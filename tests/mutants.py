@@ -204,11 +204,6 @@ MUTANTS = [
         "tests/benchmarks/test_gpu_plan.py::test_few_launches_and_one_wait",
     ),
     Mutant(
-        "labels are copied to the card in every step", "minigrad/training/loop.py",
-        "loss = F.cross_entropy(logits, y)", "loss = F.cross_entropy(logits, device.beside(y, device.host(y)))",
-        "tests/benchmarks/test_gpu_plan.py::test_the_images_lie_on_the_card_already",
-    ),
-    Mutant(
         "updates go on after a loss that is not finite", "kernels/cuda/sgd.cu",
         "if (halted && *halted) return;", "",
         "tests/test_gpu_training.py::test_a_loss_that_is_not_finite_stops_the_updates",

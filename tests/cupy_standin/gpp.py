@@ -16,7 +16,8 @@ import platformdirs
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 FLAGS = (
-    "-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Wno-unused", "-Wno-sign-compare", "-Werror",
+    "-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Wno-unused", "-Wno-sign-compare",
+    "-Werror",
 )  # fmt: skip
 SANITIZERS = {
     "": (),

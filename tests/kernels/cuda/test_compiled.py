@@ -1,9 +1,11 @@
 """Every text compiles for the users' cards, and what comes out is not slow by accident."""
 
 import functools
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -24,39 +26,44 @@ def _packed(kernels: Iterable[str]) -> list[str]:
     return [kernel for kernel in kernels if kernel.endswith(PACKS)]
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
-    """Gives the file that a text has been compiled to. AssertionError with what the compiler says against it."""
-    folder = tmp_path_factory.mktemp("cubins")
+class Binary(NamedTuple):
+    """What a text was compiled to: its size in bytes, and of each kernel the resources and the instructions."""
 
-    def build(name: str, architecture: int) -> Path:
-        path = folder / f"{name}.sm_{architecture}.cubin"
-        path.write_bytes(nvidia.compile(TEXTS[name], name, architecture))
-        return path
+    size: int
+    resources: dict[str, nvidia.Resources]
+    instructions: dict[str, list[str]]
 
-    @functools.cache
-    def builds(name: str) -> dict[int, Future[Path]]:  # all architectures at once, on all cores
-        with ThreadPoolExecutor() as pool:
-            return {architecture: pool.submit(build, name, architecture) for architecture in nvidia.ARCHITECTURES}
 
-    return lambda name, architecture: builds(name)[architecture].result()
+@functools.cache
+def binaries(name: str) -> dict[int, Future[Binary]]:
+    """A text compiled for all architectures, on all cores at once. A result may be what the compiler says against
+    it."""
+
+    def build(architecture: int) -> Binary:
+        compiled = nvidia.compile(TEXTS[name], name, architecture)
+        if architecture not in LOOKED_INTO:
+            return Binary(len(compiled), {}, {})
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(compiled)
+            file.flush()
+            packed = _packed(kernel_names(TEXTS[name]))
+            path = Path(file.name)
+            return Binary(len(compiled), nvidia.resources(path), nvidia.instructions(path) if packed else {})
+
+    with ThreadPoolExecutor() as pool:
+        return {architecture: pool.submit(build, architecture) for architecture in nvidia.ARCHITECTURES}
 
 
 @pytest.mark.parametrize("architecture", nvidia.ARCHITECTURES)
 @pytest.mark.parametrize("name", TEXTS)
-def test_compiles_without_a_warning(
-    compiled: Callable[[str, int], Path], name: str, architecture: int
-) -> None:
-    assert compiled(name, architecture).stat().st_size > 0
+def test_compiles_without_a_warning(name: str, architecture: int) -> None:
+    assert binaries(name)[architecture].result().size > 0
 
 
 @pytest.mark.parametrize("architecture", LOOKED_INTO)
 @pytest.mark.parametrize("name", TEXTS)
-def test_nothing_spills_and_budgets_hold(
-    compiled: Callable[[str, int], Path], name: str, architecture: int
-) -> None:
-    binary = compiled(name, architecture)
-    found = nvidia.resources(binary)
+def test_nothing_spills_and_budgets_hold(name: str, architecture: int) -> None:
+    found = binaries(name)[architecture].result().resources
     assert found, "cuobjdump has found no kernel"
     for kernel, used in found.items():
         registers, shared = BUDGETS[kernel][name.endswith("float64")]
@@ -67,11 +74,8 @@ def test_nothing_spills_and_budgets_hold(
 
 @pytest.mark.parametrize("architecture", LOOKED_INTO)
 @pytest.mark.parametrize("name", [name for name, text in TEXTS.items() if _packed(kernel_names(text))])
-def test_packs_move_128_bits_at_a_time(
-    compiled: Callable[[str, int], Path], name: str, architecture: int
-) -> None:
-    binary = compiled(name, architecture)
-    code = nvidia.instructions(binary)
+def test_packs_move_128_bits_at_a_time(name: str, architecture: int) -> None:
+    code = binaries(name)[architecture].result().instructions
     assert _packed(code), "cuobjdump has found no kernel of packs"
     for kernel in _packed(code):
         moves = [instruction for instruction in code[kernel] if instruction.startswith(("LDG.", "STG."))]
