@@ -52,7 +52,7 @@ def runs(request: pytest.FixtureRequest) -> dict[str, subprocess.CompletedProces
     asked = {
         "test_no_stray_access_and_no_undefined_behaviour": ("address,undefined", [library("asan"), library("ubsan")]),
         "test_no_race_inside_a_block": (
-            "thread", [library("tsan")], "--draws", "1", "--dtypes", "float32", "--", *WITH_BARRIERS,
+            "thread", [library("tsan")], "--draws", "2", "--dtypes", "float32", "--", *WITH_BARRIERS,
         ),
     }  # fmt: skip
     wanted = asked.keys() & {item.name for item in request.session.items}
