@@ -162,6 +162,12 @@ def assign(array: Array, values: Array) -> None:
         array[...] = beside(array, np.asarray(values, array.dtype))
 
 
+def zeros_like(array: Array) -> Array:
+    """Zeros of the shape, the dtype and the order in memory of `array`, on its device."""
+    with holding(array):
+        return np.zeros_like(array)
+
+
 def add_at(array: Array, key: Any, values: Array) -> None:
     """array[key] += values, where a place that the key names several times receives several values.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels import is_on_card
 from kernels.layout import Array
-from minigrad import ops, random
+from minigrad import device, ops, random
 from minigrad.ops.arguments import require_probability, resolve_axis
 from minigrad.tensor import Tensor
 
@@ -125,14 +125,16 @@ def batch_norm(
         operation = ops.BatchNorm(None, eps, activation)
         output = operation(input, weight, bias)
         if count and running_mean is not None and running_var is not None:
-            unbiased = operation.batch_variance * (count / (count - 1))
-            for running, batch in ((running_mean.data, operation.batch_mean), (running_var.data, unbiased)):
-                running *= 1 - momentum
-                running += momentum * batch
+            with device.holding(input.data):
+                unbiased = operation.batch_variance * (count / (count - 1))
+                for running, batch in ((running_mean.data, operation.batch_mean), (running_var.data, unbiased)):
+                    running *= 1 - momentum
+                    running += momentum * batch
         return output
     if running_mean is None or running_var is None:
         raise ValueError("batch_norm: running_mean, running_var: given None, expected both unless training=True")
-    statistics = running_mean.data.copy(), running_var.data.copy()  # training may change them before backward
+    with device.holding(input.data):  # copies, for training may change them before backward
+        statistics = running_mean.data.copy(), running_var.data.copy()
     return ops.BatchNorm(statistics, eps, activation)(input, weight, bias)
 
 
@@ -195,7 +197,8 @@ def cross_entropy(
             )
         return ops.CrossEntropy(None, scale, ignore_index, reduction, label_smoothing)(input, target)
     _check_class_numbers(input, target, ignore_index)
-    indices = target.data.astype(np.int64, copy=False)
+    with device.holding(target.data):
+        indices = target.data.astype(np.int64, copy=False)
     return ops.CrossEntropy(indices, scale, ignore_index, reduction, label_smoothing)(input, None)
 
 

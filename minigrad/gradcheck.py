@@ -87,7 +87,8 @@ def _value(fn: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Array:
 def _moved(inputs: Sequence[Tensor], position: int, nudge: Array) -> list[Tensor]:
     moved = list(inputs)
     data = inputs[position].data
-    moved[position] = Tensor(data + device.beside(data, nudge.astype(data.dtype)))
+    with device.holding(data):
+        moved[position] = Tensor(data + device.beside(data, nudge.astype(data.dtype)))
     return moved
 
 

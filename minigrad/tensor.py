@@ -109,7 +109,8 @@ class Tensor:
         if gradient is None:
             if self.data.size != 1:
                 raise RuntimeError(f"backward: gradient is needed for a tensor of shape {self.shape}, not one number")
-            gradient = np.ones_like(self.data)
+            with device.holding(self.data):
+                gradient = np.ones_like(self.data)
         array = gradient.data if isinstance(gradient, Tensor) else gradient
         if not hasattr(array, "dtype"):
             raise TypeError(f"gradient: given {type(array).__name__}, expected a tensor or an array")

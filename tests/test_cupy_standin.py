@@ -175,10 +175,10 @@ def test_an_invented_name_and_an_invented_parameter_are_found() -> None:
     if importlib.util.find_spec("cupy") is None:
         pytest.skip("CuPy is in the extra `proof`")
     code = (
-        "from tests.cupy_standin import against_cupy, module\n"
-        "module.cupy.fast_softmax = lambda x: x\n"
-        "module.cupy.where = lambda condition, x, y, quickly=True: x\n"
-        "module.cupy.repeat = lambda repeats, a: a\n"
+        "from tests.cupy_standin import against_cupy, modules\n"
+        "modules.cupy.fast_softmax = lambda x: x\n"
+        "modules.cupy.where = lambda condition, x, y, quickly=True: x\n"
+        "modules.cupy.repeat = lambda repeats, a: a\n"
         "print(*against_cupy.differences(), sep='\\n')\n"
     )
     run = subprocess.run(

@@ -14,6 +14,7 @@ from minigrad import device
 from minigrad.data import FashionMNIST
 from minigrad.training.checkpoint import NAME, load_arrays
 from tests import cupy_standin
+from tests.cupy_standin import blas, devices
 from tests.cupy_standin.counters import Counters, counters
 
 STEPS = 10
@@ -147,12 +148,10 @@ def test_the_cpu_has_no_choice_of_precision(card: Counters, capsys: pytest.Captu
 
 
 def test_another_card_and_another_precision(card: Counters, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.cupy_standin import module
-
-    chosen: list[int] = []
-    monkeypatch.setattr(module.Device, "use", lambda self: chosen.append(self.id))
-    monkeypatch.setattr(module, "math_modes", modes := [])
-    monkeypatch.setattr(device, "choose", lambda name, real=device.choose: ("gpu:0", real(name)[1]))
-    run("second", "--device", "gpu:1", "--precision", "tf32", "--train-limit", "4")
-    assert chosen == [1]
+    monkeypatch.setattr(blas, "math_modes", modes := [])
+    try:
+        run("second", "--device", "gpu:1", "--precision", "tf32", "--train-limit", "4")
+        assert devices.current() == 1
+    finally:
+        devices.Device(0).use()
     assert modes == [device.TF32_TENSOR_OP_MATH]

@@ -6,15 +6,10 @@ import cupy
 import numpy as np
 
 from kernels.cuda.launch import contiguous, launch, over_elements, pack_size
-from kernels.layout import Array
+from kernels.layout import Array, memory_order
 
 WARPS = 4
 """Of a block of softmax.cu, each with a line of its own."""
-
-
-def memory_order(array: Array) -> tuple[int, ...]:
-    """The axes from that of the longest stride to that of the shortest; C order where strides are equal."""
-    return tuple(sorted(range(array.ndim), key=array.strides.__getitem__, reverse=True))
 
 
 def relu(x: Array) -> Array:
@@ -43,7 +38,7 @@ def relu_backward(grad: Array, output: Array) -> Array:
     return _back(x_grad, order)
 
 
-def _back(flat: Array, order: tuple[int, ...]) -> Array:
+def _back(flat: Array, order: list[int]) -> Array:
     """The way back from `transpose(*order)`."""
     return flat.transpose(*np.argsort(order).tolist())
 

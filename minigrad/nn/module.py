@@ -151,7 +151,7 @@ class Module:
         if device.is_name(target):
             moved = [device.to(tensor.data, str(target)) for tensor in tensors]  # all, before the first takes its place
         else:
-            moved = [t.data.astype(target) if t.dtype.kind == "f" else t.data for t in tensors]
+            moved = [_cast(t.data, target) if t.dtype.kind == "f" else t.data for t in tensors]
         for tensor, data in zip(tensors, moved, strict=True):
             tensor.data, tensor.grad = data, None
         return self
@@ -190,6 +190,11 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self._modules.items()]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _cast(array: Array, dtype: DTypeLike) -> Array:
+    with device.holding(array):
+        return array.astype(dtype)
 
 
 def _first_places(named: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigrad import functional as F
+from minigrad import device, functional as F
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.arguments import require_activation
 from minigrad.tensor import Tensor
@@ -41,7 +41,8 @@ class _BatchNorm(Module):
             )
         momentum = self.momentum
         if self.training:
-            self.num_batches_tracked.data += 1
+            with device.holding(self.num_batches_tracked.data):
+                self.num_batches_tracked.data += 1
             momentum = 1 / self.num_batches_tracked.item() if momentum is None else momentum
         return F.batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0,

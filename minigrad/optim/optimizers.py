@@ -40,7 +40,7 @@ class Optimizer:
         self.lr = at_least_zero("lr", lr)
         self._steps = np.zeros(len(self.params), np.int64)  # a parameter without gradient does not make a step
         self.state: dict[str, list[Array]] = {
-            name: [np.zeros_like(parameter.data) for parameter in self.params] for name in self.state_names
+            name: [device.zeros_like(parameter.data) for parameter in self.params] for name in self.state_names
         }
 
     def step(self, halted: Array | None = None) -> None:

@@ -25,13 +25,13 @@ class StepLog:
     To look at a number on a GPU, the program has to wait until the GPU has computed everything before it. So a step
     only notes its loss there, and many are read at once.
 
-    beside: an array on the device in question. capacity: most steps between two readings.
+    beside: an array on the device in question, of the losses' dtype. capacity: most steps between two readings.
     halted: (1,) int64, the first step whose loss was not finite, 0 if there is none. An optimiser that is given it
     changes nothing from that step on, though nobody has read yet.
     """
 
     def __init__(self, beside: Array, capacity: int) -> None:
-        self._numbers = device.beside(beside, np.zeros((capacity, 2), np.float32))
+        self._numbers = device.beside(beside, np.zeros((capacity, 2), beside.dtype))
         self._noted: list[tuple[int, int, float]] = []
         self.halted = device.beside(beside, np.zeros(1, np.int64))
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import kernels
-from tests.cupy_standin import module
+from tests.cupy_standin import blas, devices, functions, memory, raw  # noqa: F401  (they fill the modules)
+from tests.cupy_standin.modules import MODULES
 
 _ours: dict[str, ModuleType] = {}
 
@@ -25,13 +26,13 @@ _ours: dict[str, ModuleType] = {}
 def installed() -> Iterator[ModuleType]:
     """Inside the block `import cupy` gives the stand-in, and kernels/cuda runs on it. Yields the stand-in."""
     before = _taken_out()
-    sys.modules.update(module.MODULES)
+    sys.modules.update(MODULES)
     sys.modules.update(_ours)
     if not _ours:  # imported anew, so that it takes the stand-in for CuPy
         importlib.import_module("kernels.cuda.launch")
     kernels.cuda = sys.modules["kernels.cuda"]  # type: ignore[attr-defined]
     try:
-        yield module.MODULES["cupy"]
+        yield MODULES["cupy"]
     finally:
         _ours.update({name: m for name, m in _taken_out().items() if name.startswith("kernels.")})
         sys.modules.update(before)

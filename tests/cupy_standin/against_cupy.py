@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from tests.cupy_standin import array, module
+from tests.cupy_standin import array, devices, functions, memory, modules, raw
 
 CLASSES = {
     "cupy.ndarray": array.ndarray,
-    "cupy.RawModule": module.RawModule,
-    "cupy.RawKernel": module.RawKernel,
-    "cupy.ufunc": module.Ufunc,
-    "cupy.cuda.Device": module.Device,
-    "cupy.cuda.Stream.null": module.Stream,  # an instance, for only these have all attributes
-    "cupy.cuda.MemoryPool": module.Pool,
+    "cupy.RawModule": raw.RawModule,
+    "cupy.RawKernel": raw.RawKernel,
+    "cupy.ufunc": functions.Ufunc,
+    "cupy.cuda.Device": devices.Device,
+    "cupy.cuda.Stream.null": devices.Stream,  # an instance, for only these have all attributes
+    "cupy.cuda.MemoryPool": memory.Pool,
     "cupy.cuda.MemoryPointer": array.Pointer,
 }
 """The stand-in's classes, and what they stand for. Their instances come out of functions and are never made by name."""
@@ -30,7 +30,7 @@ Parameters = list[inspect.Parameter]
 
 def offered() -> Iterator[tuple[str, Any]]:
     """The dotted names of all that the stand-in offers, with the things themselves."""
-    for home, things in module.MODULES.items():
+    for home, things in modules.MODULES.items():
         for name, thing in vars(things).items():
             if not name.startswith("__") and not isinstance(thing, ModuleType):
                 yield f"{home}.{name}", thing
@@ -113,7 +113,7 @@ def differences() -> Iterator[str]:
         except (AttributeError, ImportError) as error:
             yield f"{name}: CuPy has none ({error})"
             continue
-        if isinstance(thing, property) or not callable(thing) or isinstance(thing, module.Ufunc | type):
+        if isinstance(thing, property) or not callable(thing) or isinstance(thing, functions.Ufunc | type):
             continue  # a property, a constant, or a class, whose methods have lines of their own
         if name.rpartition(".")[2].startswith("__"):
             continue  # Python itself says what these take

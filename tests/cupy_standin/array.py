@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.cupy_standin import devices
 from tests.cupy_standin.counters import counters
+from tests.cupy_standin.modules import cupy
 
 
 class Memory(np.ndarray):
@@ -25,6 +27,8 @@ def refuse(what: str) -> None:
 def unwrap(value: Any) -> Any:
     """NumPy arrays out of device arrays, also inside of tuples and lists; host arrays are refused."""
     if isinstance(value, ndarray):
+        if value._card != devices.current():
+            raise ValueError(f"an array of card {value._card} is used while card {devices.current()} is current")
         return value._host.view(np.ndarray)  # whose results own their memory, as those of Memory would not
     if isinstance(value, np.ndarray):
         refuse(f"a NumPy array of shape {value.shape} where a device array is expected")
@@ -68,8 +72,11 @@ class ndarray:  # noqa: N801  (CuPy's name)
 
     __array_priority__ = 100
 
-    def __init__(self, host: np.ndarray) -> None:
-        self._host = host
+    def __init__(self, host: np.ndarray, card: int | None = None) -> None:
+        self._host, self._card = host, devices.current() if card is None else card
+
+    def _view(self, host: np.ndarray) -> "ndarray":
+        return ndarray(host, self._card)
 
     # --- what it is
 
@@ -111,13 +118,11 @@ class ndarray:  # noqa: N801  (CuPy's name)
 
     @property
     def device(self) -> Any:
-        from tests.cupy_standin import module
-
-        return module.Device(0)
+        return devices.Device(self._card)
 
     @property
     def base(self) -> "ndarray | None":
-        return None if self._host.base is None else ndarray(self._host.base)
+        return None if self._host.base is None else self._view(self._host.base)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -127,20 +132,20 @@ class ndarray:  # noqa: N801  (CuPy's name)
 
     @property
     def T(self) -> "ndarray":  # noqa: N802
-        return ndarray(self._host.T)
+        return self._view(self._host.T)
 
     def reshape(self, *shape: Any) -> "ndarray":
         view = self._host.reshape(*shape)
         if view.size and not np.may_share_memory(view, self._host):
             counters.launch("copy", self._host, view)
             return wrap(view.copy())
-        return ndarray(view)
+        return self._view(view)
 
     def transpose(self, *axes: Any) -> "ndarray":
-        return ndarray(self._host.transpose(*axes))
+        return self._view(self._host.transpose(*axes))
 
     def squeeze(self, axis: Any = None) -> "ndarray":
-        return ndarray(self._host.squeeze(axis))
+        return self._view(self._host.squeeze(axis))
 
     def ravel(self, order: str = "C") -> "ndarray":
         return self.reshape(-1) if order == "C" else refuse("ravel in another order")  # type: ignore[return-value]
@@ -155,7 +160,7 @@ class ndarray:  # noqa: N801  (CuPy's name)
             return wrap(np.asarray(picked))
         if not isinstance(picked, np.ndarray):  # CuPy has no scalars: an element is a view without axes
             picked = self._host[(*keys, ...)]
-        return ndarray(picked)
+        return self._view(picked)
 
     # --- writing
 
@@ -237,9 +242,7 @@ class ndarray:  # noqa: N801  (CuPy's name)
     # --- NumPy's functions, which CuPy answers with its own of the same name
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        from tests.cupy_standin import module
-
-        own = getattr(module.MODULES["cupy"], ufunc.__name__, None)
+        own = getattr(cupy, ufunc.__name__, None)
         if own is None:
             refuse(f"numpy.{ufunc.__name__}, which the stand-in does not offer")
         if method == "at":
@@ -250,9 +253,7 @@ class ndarray:  # noqa: N801  (CuPy's name)
         return own(*inputs, **options, **({} if out is None else {"out": out[0] if isinstance(out, tuple) else out}))
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        from tests.cupy_standin import module
-
-        own = getattr(module.MODULES["cupy"], function.__name__, None)
+        own = getattr(cupy, function.__name__, None)
         if own is None:
             refuse(f"numpy.{function.__name__}, which the stand-in does not offer")
         return own(*args, **options)
