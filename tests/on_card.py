@@ -4,6 +4,7 @@ stand-in everywhere.
 Every call moves its arrays to the device, runs the kernel there, and moves back what came out and what was changed.
 """
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ from tests.cupy_standin import gpp
 TEXTS = dict(kernels.cuda.sources())
 MISSING = missing_for_gpu()
 STANDIN = "cuda-standin"
+NEEDS_GPP = pytest.mark.skipif(shutil.which("g++") is None, reason="the stand-in for CuPy needs g++")
 PARAMETERS = [
-    STANDIN,
+    pytest.param(STANDIN, marks=NEEDS_GPP),
     pytest.param("cuda", marks=pytest.mark.skipif(MISSING is not None, reason=f"no GPU: {MISSING}")),
 ]
 """For fixtures: kernels/cuda on the stand-in, and on a card."""

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import cupy_standin
+from tests import cupy_standin, on_card
 from tests.cupy_standin import gpp
 from tests.cupy_standin.counters import counters
 
+pytestmark = on_card.NEEDS_GPP
 TEXT = """
 typedef long long int64;
 struct Pair { int a, b; };

@@ -13,10 +13,11 @@ import googlenet
 from minigrad import device
 from minigrad.data import FashionMNIST
 from minigrad.training.checkpoint import NAME, load_arrays
-from tests import cupy_standin
+from tests import cupy_standin, on_card
 from tests.cupy_standin import blas, devices
 from tests.cupy_standin.counters import Counters, counters
 
+pytestmark = on_card.NEEDS_GPP
 STEPS = 10
 OPTIONS = (
     "--image-size", "32", "--batch-size", "4", "--train-limit", str(4 * STEPS), "--test-limit", "8",

@@ -15,10 +15,12 @@ from benchmarks.__main__ import main
 from benchmarks.arguments import filled
 from benchmarks.cases import Case, at_batch
 from minigrad import Profiler, Tensor, functional as F
+from tests import on_card
 from tests.benchmarks.test_kernels import put_wrong
 from tests.cupy_standin.counters import counters
 from tests.small_net import SmallNet
 
+pytestmark = on_card.NEEDS_GPP
 STEP = ("train-step", "--device", "gpu", "--batch-size", "2", "--image-size", "32", "--repeats", "1")
 
 

@@ -14,9 +14,11 @@ from benchmarks.__main__ import main
 from minigrad.commands import run
 from minigrad.data import FashionMNIST
 from minigrad.training import metrics
+from tests import on_card
 from tests.minigrad.test_device import MISSING
 from tests.small_net import SmallNet
 
+pytestmark = on_card.NEEDS_GPP
 Check = Callable[..., tuple[int, str]]
 PARTS = ("the machine", "the tests", "training beside the CPU", "kernels", "steps")
 

@@ -6,6 +6,9 @@ from benchmarks import gpu_plan
 from benchmarks.__main__ import main
 from benchmarks.gpu_plan import OWN, Plan, Work
 from googlenet import GoogLeNet
+from tests import on_card
+
+pytestmark = on_card.NEEDS_GPP
 
 
 @pytest.fixture(scope="module")

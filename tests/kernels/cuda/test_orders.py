@@ -10,6 +10,7 @@ from tests import on_card
 from tests.cupy_standin import gpp
 from tests.kernels.cuda.samples import DTYPES, samples
 
+pytestmark = on_card.NEEDS_GPP
 KERNELS = [kernel for family in kernels.TABLE.values() for kernel in family]
 
 

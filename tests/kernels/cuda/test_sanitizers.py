@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from kernels.cuda.text import FOLDER
+from tests import on_card
 from tests.cupy_standin import gpp
 
+pytestmark = on_card.NEEDS_GPP
 ROOT = Path(__file__).parents[3]
 WITH_BARRIERS = (
     "channel_sum", "conv2d_weight_grad", "pointwise_backward", "softmax", "log_softmax_backward", "batch_statistics",
