@@ -1,13 +1,14 @@
 """What all tests share: the backends that one test body runs on, and determinism."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 
 import kernels
 from minigrad.data import FashionMNIST, fashion_mnist
-from tests import cut, on_card
+from tests import background, cut, on_card
 
 hypothesis.settings.register_profile(
     "minigrad",
@@ -17,6 +18,22 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("minigrad")
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Starts what test modules have to do in the background."""
+    if session.config.option.collectonly:
+        return
+    by_module: dict[Any, list[pytest.Item]] = {}
+    for item in session.items:
+        by_module.setdefault(getattr(item, "module", None), []).append(item)
+    for module, items in by_module.items():
+        if hasattr(module, "in_background"):
+            module.in_background(items)
+
+
+def pytest_sessionfinish() -> None:
+    """Lets nothing go on when the tests have ended early."""
+    background.pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(params=[*kernels.BACKENDS, *on_card.PARAMETERS])

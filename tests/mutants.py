@@ -160,9 +160,9 @@ MUTANTS = [
     ),
     # --- the GPU path: one for each rung of its proof
     Mutant(
-        "a barrier is dropped", "kernels/cuda/common.cuh",
-        "        __syncthreads();\n        if (threadIdx.y < step)", "        if (threadIdx.y < step)",
-        "tests/kernels/cuda/test_orders.py::test_the_same_bits_in_every_order[channel_sum-float32]",
+        "a barrier is dropped", "kernels/cuda/note_step.cu",
+        "    __syncthreads();\n", "",
+        "tests/kernels/cuda/test_orders.py::test_the_same_bits_in_every_order[note_step-float32]",
     ),
     Mutant(
         "two sums share a place without a barrier between them", "kernels/cuda/batch_norm.cu",

@@ -1,27 +1,35 @@
 """The tests notice mistakes: each mutant makes the test that it names fail, and that test passes without it."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
-from tests import mutants
+from tests import background, mutants
+
+BY_NAME = {mutant.name: mutant for mutant in mutants.MUTANTS}
+statuses: dict[str, Future[int]] = {}
+NONE = "no mutant"
 
 
-@pytest.fixture(scope="module")
-def statuses() -> dict[str, int]:
-    """pytest's exit status for each mutant: all are run at once, on several cores."""
-    return mutants.run_all(mutants.MUTANTS)
+def in_background(items: list[Any]) -> None:
+    """Mutants' tests are run as other programs."""
+    for item in items:
+        if item.function is test_the_same_tests_pass_without_mutants:
+            tests = sorted({mutant.test for mutant in mutants.MUTANTS})
+            statuses[NONE] = background.pool.submit(mutants.run_tests, tests)
+        elif item.function is test_mutant_is_noticed:
+            mutant = BY_NAME[item.callspec.params["name"]]
+            statuses[mutant.name] = background.pool.submit(mutants.run_tests, [mutant.test], mutant)
 
 
-@pytest.mark.parametrize("name", [mutant.name for mutant in mutants.MUTANTS])
-def test_mutant_is_noticed(name: str, statuses: dict[str, int]) -> None:
-    assert statuses[name] == mutants.FAILED
+@pytest.mark.parametrize("name", BY_NAME)
+def test_mutant_is_noticed(name: str) -> None:
+    assert statuses[name].result() == mutants.FAILED
 
 
 def test_the_same_tests_pass_without_mutants() -> None:
-    tests = sorted({mutant.test for mutant in mutants.MUTANTS})
-    with ThreadPoolExecutor(mutants.WORKERS) as pool:
-        assert set(pool.map(mutants.run_tests, (tests[::2], tests[1::2]))) == {mutants.PASSED}
+    assert statuses[NONE].result() == mutants.PASSED
 
 
 def test_names_are_unique() -> None:

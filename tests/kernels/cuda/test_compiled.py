@@ -3,12 +3,13 @@
 import functools
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from tests import background
 from tests.cupy_standin.gpp import kernel_names
 from tests.kernels.cuda import nvidia
 from tests.kernels.cuda.budgets import BUDGETS
@@ -36,8 +37,7 @@ class Binary(NamedTuple):
 
 @functools.cache
 def binaries(name: str) -> dict[int, Future[Binary]]:
-    """A text compiled for all architectures, on all cores at once. A result may be what the compiler says against
-    it."""
+    """A text compiled for all architectures. A result may be what the compiler says against it."""
 
     def build(architecture: int) -> Binary:
         compiled = nvidia.compile(TEXTS[name], name, architecture)
@@ -50,8 +50,14 @@ def binaries(name: str) -> dict[int, Future[Binary]]:
             path = Path(file.name)
             return Binary(len(compiled), nvidia.resources(path), nvidia.instructions(path) if packed else {})
 
-    with ThreadPoolExecutor() as pool:
-        return {architecture: pool.submit(build, architecture) for architecture in nvidia.ARCHITECTURES}
+    return {architecture: background.pool.submit(build, architecture) for architecture in nvidia.ARCHITECTURES}
+
+
+def in_background(items: list[Any]) -> None:
+    """Compile what these tests ask for."""
+    for item in items:
+        if "name" in getattr(getattr(item, "callspec", None), "params", {}):
+            binaries(item.callspec.params["name"])
 
 
 @pytest.mark.parametrize("architecture", nvidia.ARCHITECTURES)

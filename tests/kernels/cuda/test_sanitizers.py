@@ -4,13 +4,14 @@ no overflow, no pack at a crooked address, and no race between the threads of a 
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kernels.cuda.text import FOLDER
-from tests import on_card
+from tests import background, on_card
 from tests.cupy_standin import gpp
 
 pytestmark = on_card.NEEDS_GPP
@@ -47,29 +48,36 @@ def run_samples(sanitizer: str, libraries: list[str], *arguments: str) -> subpro
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> dict[str, subprocess.CompletedProcess[str]]:
-    """What the tests that are wanted ask for, at the same time: there is much to compile. Races are the same in both
-    dtypes."""
-    asked = {
-        "test_no_stray_access_and_no_undefined_behaviour": ("address,undefined", [library("asan"), library("ubsan")]),
-        "test_no_race_inside_a_block": (
-            "thread", [library("tsan")], "--draws", "2", "--dtypes", "float32", "--", *WITH_BARRIERS,
-        ),
-    }  # fmt: skip
-    wanted = asked.keys() & {item.name for item in request.session.items}
-    with ThreadPoolExecutor() as pool:
-        jobs = {name: pool.submit(run_samples, *asked[name]) for name in wanted}  # type: ignore[arg-type]
-        return {name: job.result() for name, job in jobs.items()}
+def no_stray_access() -> subprocess.CompletedProcess[str]:
+    return run_samples("address,undefined", [library("asan"), library("ubsan")], "--dtypes", "float32")
 
 
-def test_no_stray_access_and_no_undefined_behaviour(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
-    run = runs["test_no_stray_access_and_no_undefined_behaviour"]
+def no_race() -> subprocess.CompletedProcess[str]:
+    options = ("--draws", "2", "--dtypes", "float32", "--")
+    return run_samples("thread", [library("tsan")], *options, *WITH_BARRIERS)
+
+
+started: dict[Any, Future[subprocess.CompletedProcess[str]]] = {}
+
+
+def in_background(items: list[Any]) -> None:
+    """There is much to compile. The texts of both dtypes differ in nothing but `real`: one is enough."""
+    checks = {
+        test_no_stray_access_and_no_undefined_behaviour: no_stray_access,
+        test_no_race_inside_a_block: no_race,
+    }
+    for item in items:
+        if check := checks.get(item.function):
+            started[check] = background.pool.submit(check)
+
+
+def test_no_stray_access_and_no_undefined_behaviour() -> None:
+    run = started[no_stray_access].result()
     assert run.returncode == 0, run.stderr[-4000:]
 
 
-def test_no_race_inside_a_block(runs: dict[str, subprocess.CompletedProcess[str]]) -> None:
-    run = runs["test_no_race_inside_a_block"]
+def test_no_race_inside_a_block() -> None:
+    run = started[no_race].result()
     assert run.returncode == 0, run.stderr[-4000:]
 
 
