@@ -106,7 +106,7 @@ def serving(*arrays: Any) -> Kernels:
 
 def is_on_card(array: Any) -> bool:
     """Whether an array is CuPy's: in the memory of a GPU."""
-    return hasattr(array, "__cuda_array_interface__")
+    return hasattr(type(array), "__cuda_array_interface__")  # of the type: asked of an array, it would be made
 
 
 class backend:  # noqa: N801  (reads as a function: `with backend("naive"): ...`)

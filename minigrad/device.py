@@ -19,6 +19,7 @@ from kernels.layout import Array, memory_order
 CPU = "cpu"
 NAMES = re.compile("cpu|gpu(?::([0-9]+))?")
 INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
+LEAST_CAPABILITY = 70  # __grid_constant__, in kernels/cuda, needs it
 PRECISIONS = ("float32", "tf32")
 TF32_TENSOR_OP_MATH = 3  # of cuBLAS's enumeration cublasMath_t; CuPy has no name for it
 
@@ -31,8 +32,9 @@ def _cupy() -> Any:
     return importlib.import_module("cupy")
 
 
-def missing_for_gpu() -> str | None:
-    """What stands between this machine and the GPU, with what to do about it; None if nothing does.
+def missing_for_gpu(number: int | None = None) -> str | None:
+    """What stands between this machine and a GPU, the current one or card `number`, with what to do about it; None if
+    nothing does.
 
     CuPy imports without a driver and fails only at the first allocation, so this makes one; and it looks for its
     compiler and for cuBLAS only when they are called, so this adds two matrices and multiplies them.
@@ -46,16 +48,25 @@ def missing_for_gpu() -> str | None:
     try:
         if cupy.cuda.runtime.driverGetVersion() == 0:
             return "there is no NVIDIA driver: install the driver of your card (`nvidia-smi` shows whether it works)"
-        cupy.cuda.runtime.getDeviceCount()
-        one = cupy.zeros((1, 1))
-        one.get()
+        count = cupy.cuda.runtime.getDeviceCount()
+        if number is not None and number >= count:
+            return f"there are {count} cards, gpu:0 to gpu:{count - 1}"
+        chosen = nullcontext() if number is None else cupy.cuda.Device(number)
+        with chosen:
+            one = cupy.zeros((1, 1))
+            one.get()
     except Exception as error:  # CuPy has many, and `--device auto` must survive them all
         return f"CuPy finds no usable GPU: {error} (`nvidia-smi` lists the cards that the driver sees)"
     try:
-        cupy.cublas.gemm("N", "N", one + one, one, cupy.zeros((1, 1)), 1.0, 0.0)
+        with chosen:
+            gemm = importlib.import_module("cupy.cublas").gemm
+            gemm("N", "N", one + one, one, cupy.zeros((1, 1)), 1.0, 0.0)
+            capability = int(cupy.cuda.Device().compute_capability)
     except Exception as error:
         reason = (str(error).splitlines() or [repr(error)])[0]
         return f"CuPy lacks a part of the CUDA toolkit ({reason}): {INSTALL}"
+    if capability < LEAST_CAPABILITY:
+        return f"the card has compute capability {capability / 10}, and 7.0 (Volta, 2017) is the least that will do"
     return None
 
 
@@ -86,19 +97,17 @@ def choose(name: str) -> tuple[str, str | None]:
     A card becomes the current one. DeviceError if a card is asked for and cannot be had; ValueError if `name` is
     neither "auto" nor a device's.
     """
-    number = (check(name) or 0) if name != "auto" else 0
+    number = check(name) if name != "auto" else None
     if name == CPU:
         return CPU, None
-    missing = missing_for_gpu()
+    missing = missing_for_gpu(number)
     if name == "auto" and missing:
         return CPU, f"using the CPU: {missing}"
     if missing:
         raise DeviceError(f"--device {name}: {missing}; or use --device cpu")
-    count = _cupy().cuda.runtime.getDeviceCount()
-    if number >= count:
-        raise DeviceError(f"--device {name}: there are {count} cards, gpu:0 to gpu:{count - 1}")
-    _cupy().cuda.Device(number).use()
-    return f"gpu:{number}", None
+    chosen = _cupy().cuda.Device(number)
+    chosen.use()
+    return f"gpu:{chosen.id}", None
 
 
 def of(array: Any) -> str:
@@ -115,7 +124,7 @@ def _explained(name: str) -> Iterator[None]:
     except (DeviceError, ValueError):
         raise
     except Exception as error:
-        missing = missing_for_gpu()
+        missing = missing_for_gpu(check(name))
         if missing is None:
             raise
         raise DeviceError(f"{name}: {missing}") from error

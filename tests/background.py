@@ -7,4 +7,6 @@ the first test runs (tests/conftest.py), and waits for the results where it need
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+environment = dict(os.environ)
+"""As it was before the first test: tests change it for themselves while the other programs start."""
 pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1))

@@ -5,7 +5,6 @@
 Each mutant is made in a copy of the project, so that nothing here is ever changed.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+from tests import background
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("minigrad", "kernels", "benchmarks", "tests", "googlenet.py", "setup.cfg")
@@ -198,6 +199,11 @@ MUTANTS = [
         "tests/kernels/test_conv.py::test_conv2d_and_its_gradients_agree_with_torch[cuda-standin-float32]",
     ),
     Mutant(
+        "a part of CuPy that `import cupy` does not bring", "kernels/cuda/matmul.py",
+        "from cupy import cublas", "import cupy; cublas = cupy.cublas",
+        "tests/kernels/test_linear.py",
+    ),
+    Mutant(
         "a hidden copy to the host in every step", "minigrad/training/step_log.py",
         "self._noted.append((step, len(target), rate))",
         "self._noted.append((step, len(target), rate + 0 * float(loss)))",
@@ -239,7 +245,7 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
         if mutant is not None:
             mutate(copy / mutant.file, mutant)
         command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
-        environment = {**os.environ, "PYTHONPATH": folder, "MINIGRAD_BACKEND": ""}
+        environment = {**background.environment, "PYTHONPATH": folder, "MINIGRAD_BACKEND": ""}
         return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
 
 

@@ -1,5 +1,6 @@
 """The stand-in for CuPy is strict, and invents nothing."""
 
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -142,11 +143,12 @@ def test_host_and_device_do_not_mix(cupy: Any, number: int) -> None:
 
 
 def test_products_that_would_be_copied_are_refused(cupy: Any) -> None:
+    gemm = importlib.import_module("cupy.cublas").gemm
     wide, out = cupy.zeros((4, 6), np.float32), cupy.zeros((4, 4), np.float32)
     with pytest.raises(TypeError, match="gemm: a of strides"):
-        cupy.cublas.gemm("N", "N", wide[:, ::2], cupy.zeros((3, 4), np.float32), out)
+        gemm("N", "N", wide[:, ::2], cupy.zeros((3, 4), np.float32), out)
     with pytest.raises(TypeError, match="an empty operand"):
-        cupy.cublas.gemm("N", "N", cupy.zeros((4, 0), np.float32), cupy.zeros((0, 4), np.float32), out)
+        gemm("N", "N", cupy.zeros((4, 0), np.float32), cupy.zeros((0, 4), np.float32), out)
 
 
 def test_what_costs_time_is_counted(cupy: Any, kernel: Callable[..., Any]) -> None:

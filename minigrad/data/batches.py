@@ -35,11 +35,12 @@ def prepare(images: np.ndarray, image_size: int, in_channels: int = 1) -> np.nda
     _check_integer("in_channels", in_channels, at_least=1)
     images = images if images.flags.c_contiguous else images.copy(order="C")
     pixels = images[..., None]  # (N, H, W, 1)
-    x = kernels.serving(pixels).resize_bilinear(
-        pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD
-    )  # (N, S, S, 1)
-    if in_channels > 1:
-        x = np.repeat(x, in_channels, axis=3)  # (N, S, S, in_channels)
+    with device.holding(pixels):
+        x = kernels.serving(pixels).resize_bilinear(
+            pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD
+        )  # (N, S, S, 1)
+        if in_channels > 1:
+            x = np.repeat(x, in_channels, axis=3)  # (N, S, S, in_channels)
     return x.transpose(0, 3, 1, 2)
 
 
@@ -81,8 +82,10 @@ def batches(
     # A generator of its own, since a function that yields would run the checks only when the first batch is taken.
     def generate(order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for begin in range(start * batch_size, len(order), batch_size):
-            chosen = order[begin : begin + batch_size]
-            yield prepare(images[chosen], image_size, in_channels), labels[chosen].astype(np.int64, copy=False)
+            with device.holding(images):
+                chosen = order[begin : begin + batch_size]
+                batch = prepare(images[chosen], image_size, in_channels), labels[chosen].astype(np.int64, copy=False)
+            yield batch
 
     return generate(device.beside(images, order))
 

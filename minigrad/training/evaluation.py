@@ -52,7 +52,8 @@ def evaluate(
             for number, (x, y) in enumerate(loader, start=1):
                 logits = model(Tensor(x))
                 losses.append(F.cross_entropy(logits, y, reduction="sum").data)
-                predicted.append(logits.data.argmax(axis=1))
+                with device.holding(logits.data):
+                    predicted.append(logits.data.argmax(axis=1))
                 done += len(y)
                 reporter.show(number, f"{done} images")
                 after_batch()
@@ -61,5 +62,8 @@ def evaluate(
     confusion = np.zeros((config.num_classes, config.num_classes), np.int64)
     if not done:
         return Evaluation(0.0, confusion)
-    np.add.at(confusion, (device.host(labels), device.host(np.concatenate(predicted))), 1)
-    return Evaluation(sum(device.host(np.stack(losses)).tolist()) / done, confusion)
+    with device.holding(*losses):
+        everything = np.concatenate(predicted), np.stack(losses)
+    guesses, sums = (device.host(array) for array in everything)
+    np.add.at(confusion, (device.host(labels), guesses), 1)
+    return Evaluation(sum(sums.tolist()) / done, confusion)

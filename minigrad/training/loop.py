@@ -56,10 +56,10 @@ class Trainer:
         self.train_labels = device.beside(weight, data.train_labels[: config.train_limit])
         self.test_images = device.beside(weight, data.test_images[: config.test_limit])
         self.test_labels = device.beside(weight, data.test_labels[: config.test_limit])
-        self.log = StepLog(weight, log_every if kernels.is_on_card(weight) else 1)
         self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
         self.optimizer = config.build_optimizer(model)
         self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
+        self.log = StepLog(weight, min(log_every, self.steps_per_epoch) if kernels.is_on_card(weight) else 1)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.position = Position()
         self.stopping = False
@@ -109,7 +109,8 @@ class Trainer:
                 self._step(x, y)
                 at.batch, at.step = at.batch + 1, at.step + 1
                 due = self.checkpoint_every and at.step % self.checkpoint_every == 0
-                if not (self.log.full or due or self.stopping or at.batch == self.steps_per_epoch):
+                line = at.batch % self.log_every == 0 or at.batch == self.steps_per_epoch
+                if not (line or self.log.full or due or self.stopping):
                     continue
                 self._read_log()
                 now = time.perf_counter()

@@ -25,6 +25,8 @@ CLASSES = {
 }
 """The stand-in's classes, and what they stand for. Their instances come out of functions and are never made by name."""
 NOT_CUPYS = {"__array_priority__", "__module__", "__dict__", "__weakref__", "__doc__", "__init__", "__init_subclass__"}
+IMPORTED = ("cupy", "cupy.cublas")
+"""What this project imports of CuPy. The others of its modules must be there when it has imported these."""
 Parameters = list[inspect.Parameter]
 
 
@@ -41,17 +43,12 @@ def offered() -> Iterator[tuple[str, Any]]:
 
 
 def found(name: str) -> Any:
-    """What real CuPy has under a dotted name. AttributeError or ImportError if nothing."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            thing: Any = importlib.import_module(".".join(parts[:length]))
-        except ImportError:
-            continue
-        for part in parts[length:]:
-            thing = getattr(thing, part)
-        return thing
-    raise ImportError(name)
+    """What real CuPy has under a dotted name for a program that has imported just IMPORTED."""
+    home = max((module for module in IMPORTED if f"{name}.".startswith(f"{module}.")), key=len)
+    thing: Any = importlib.import_module(home)
+    for part in name[len(home) + 1 :].split("."):
+        thing = getattr(thing, part)
+    return thing
 
 
 def parameters(thing: Any) -> Parameters | None:
@@ -107,7 +104,8 @@ def lacks(ours: Parameters, theirs: Parameters) -> str | None:
 
 def differences() -> Iterator[str]:
     """A line for each thing that the stand-in offers and CuPy lacks, or has otherwise."""
-    for name, thing in offered():
+    names = sorted(offered(), key=lambda pair: pair[0].startswith("cupy.cublas"))  # what is imported apart comes last
+    for name, thing in names:
         try:
             real = found(name)
         except (AttributeError, ImportError) as error:
@@ -128,5 +126,6 @@ def differences() -> Iterator[str]:
 
 if __name__ == "__main__":
     lines = list(differences())
-    print("\n".join(lines) or f"{len(list(offered()))} names, all in CuPy {found('cupy').__version__}")
+    version = importlib.import_module("cupy").__version__
+    print("\n".join(lines) or f"{len(list(offered()))} names, all in CuPy {version}")
     sys.exit(bool(lines))

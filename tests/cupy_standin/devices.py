@@ -36,6 +36,10 @@ class Device:
         if not 0 <= self.id < CARDS:
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
+    @property
+    def compute_capability(self) -> str:
+        return "80"
+
     def use(self) -> None:
         _current[-1] = self.id
 

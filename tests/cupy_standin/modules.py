@@ -23,8 +23,9 @@ def public(home: ModuleType, name: str | None = None) -> Any:
     return put
 
 
+# Not cupy.cublas: who wants that has to import it.
 for _parent, _name, _child in (
-    (cupy, "cuda", cuda), (cupy, "cublas", cublas), (cuda, "runtime", runtime), (cuda, "memory", memory),
+    (cupy, "cuda", cuda), (cuda, "runtime", runtime), (cuda, "memory", memory),
     (cuda, "device", device), (cuda, "cublas", libs_cublas),
 ):
     setattr(_parent, _name, _child)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from kernels.cuda.text import OPTIONS
+from tests import background
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 """Turing, Ampere (A100 and GeForce 30), Ada, Hopper, Blackwell (B200 and GeForce 50)."""
@@ -36,7 +37,7 @@ def compile(text: str, name: str, architecture: int) -> bytes:
         return results[1:]
 
     (program,) = checked(nvrtc.nvrtcCreateProgram(text.encode(), f"{name}.cu".encode(), 0, [], []))
-    options = [*(option.encode() for option in OPTIONS), f"-arch=sm_{architecture}".encode()]
+    options = [*(option.encode() for option in OPTIONS), b"-ftz=true", f"-arch=sm_{architecture}".encode()]
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     # Filled in place; one byte longer, since Python shares bytes of length 1 with everybody.
     log = b" " * (checked(nvrtc.nvrtcGetProgramLogSize(program))[0] + 1)
@@ -62,7 +63,8 @@ def tools() -> Path:
 
 
 def _cuobjdump(option: str, binary: Path) -> str:
-    environment = {**os.environ, "PATH": f"{tools()}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{tools()}{os.pathsep}{background.environment['PATH']}"
+    environment = {**background.environment, "PATH": path}
     command = [str(tools() / "cuobjdump"), option, str(binary)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 

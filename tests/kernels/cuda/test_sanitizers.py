@@ -35,7 +35,7 @@ def library(name: str) -> str:
 def run_samples(sanitizer: str, libraries: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run tests.kernels.cuda.samples in a Python that was started under the sanitizer."""
     environment = {
-        **os.environ,
+        **background.environment,
         "LD_PRELOAD": " ".join(libraries),
         "PYTHONMALLOC": "malloc",  # Python's own pools would hide what lies beside an array
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",

@@ -22,7 +22,7 @@ def trained(tmp_path: Path) -> Path:
 def test_evaluate_repeats_the_last_test_of_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads((trained / "metrics.jsonl").read_text())
     capsys.readouterr()
-    assert run(SmallNet, ["evaluate", str(trained)]) == 0
+    assert run(SmallNet, ["evaluate", str(trained), "--device", "cpu"]) == 0
     text = capsys.readouterr().out
     assert f"loss {record['test_loss']:.4f}, accuracy {record['test_accuracy']:.4f} on 200 images" in text
     assert "Ankle boot" in text
@@ -32,7 +32,7 @@ def test_evaluate_says_what_is_wrong(trained: Path, tmp_path: Path, capsys: pyte
     assert run(SmallNet, ["evaluate", str(tmp_path / "nowhere")]) == 1
     assert "expected the folder of a training run" in capsys.readouterr().err
     (trained / "checkpoint.safetensors").write_bytes(b"broken")
-    assert run(SmallNet, ["evaluate", str(trained)]) == 1
+    assert run(SmallNet, ["evaluate", str(trained), "--device", "cpu"]) == 1
     assert "not a readable safetensors file" in capsys.readouterr().err
 
 

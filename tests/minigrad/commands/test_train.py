@@ -316,7 +316,8 @@ def test_threads_are_limited_while_it_trains_and_tests(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Reporter, "show", note)
     assert train(tmp_path / "run", "--threads", "1") == 0
-    assert run(SmallNet, ["evaluate", str(tmp_path / "run"), "--test-limit", "10", "--threads", "1"]) == 0
+    options = ["--test-limit", "10", "--threads", "1", "--device", "cpu"]
+    assert run(SmallNet, ["evaluate", str(tmp_path / "run"), *options]) == 0
     assert seen == {("epoch", 1), ("test", 1)}
     assert numba.get_num_threads() == before
 
@@ -327,4 +328,4 @@ def test_googlenet_itself_trains_from_its_command_line(tmp_path: Path) -> None:
     options = [*OPTIONS[:2], "--image-size", "32", "--batch-size", "16", "--train-limit", "32", "--test-limit", "16"]
     assert googlenet.main([*options, "--out", str(tmp_path / "run")]) == 0
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
-    assert googlenet.main(["evaluate", str(tmp_path / "run"), "--test-limit", "16"]) == 0
+    assert googlenet.main(["evaluate", str(tmp_path / "run"), "--test-limit", "16", "--device", "cpu"]) == 0
