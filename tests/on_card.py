@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import kernels.cuda
+from kernels.layout import memory_order
 from minigrad.device import missing_for_gpu
 from tests import cupy_standin
 from tests.cupy_standin import gpp
@@ -64,7 +65,7 @@ class Bridge:
 
     def _copied(self, host: np.ndarray) -> Any:
         """The same numbers on the device, in the same order in memory; what is not dense here is not dense there."""
-        axes = _memory_order(host.strides)
+        axes = memory_order(host)
         if host.transpose(axes).flags.c_contiguous:
             return self._cupy.asarray(host.transpose(axes).copy()).transpose(np.argsort(axes).tolist())
         wide = self._cupy.empty((*host.shape[:-1], host.shape[-1] + 1), host.dtype)
@@ -80,18 +81,8 @@ class Bridge:
                 return host
         if not kernels.is_on_card(result):
             return result
-        return _dense(result.get(), result.strides)
-
-
-def _memory_order(strides: tuple[int, ...]) -> list[int]:
-    """The axes, from that of the longest strides to that of the shortest."""
-    return sorted(range(len(strides)), key=lambda axis: -strides[axis])
-
-
-def _dense(array: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
-    """The same numbers, with their axes in memory in the order that these strides have."""
-    axes = _memory_order(strides)
-    return array.transpose(axes).copy().transpose(np.argsort(axes))
+        axes = memory_order(result)  # get() makes C order of any
+        return result.get().transpose(axes).copy().transpose(np.argsort(axes))
 
 
 @contextmanager

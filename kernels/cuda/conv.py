@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.cuda.activation import relu_backward
 from kernels.cuda.columns import col2im, im2col
-from kernels.cuda.launch import NULL, contiguous, launch, over_elements, over_rows, pack_size
+from kernels.cuda.launch import NULL, SUM_LANES, SUM_TILE, contiguous, launch, over_elements, over_rows, pack_size
 from kernels.cuda.matmul import matmul
 from kernels.cuda.shape import cat, split
 from kernels.geometry import Padding, Pair, output_size
@@ -21,8 +21,6 @@ from kernels.layout import Array, address
 COLUMN_BYTES = 256 << 20
 """Most bytes of columns at a time, but for a single image that has more."""
 
-TILE, LANES = 32, 8
-"""Of common.cuh, SUM_TILE and SUM_LANES: channels of a block, and rows that it adds up at once."""
 ROWS_A_PART, MOST_PARTS = 256, 256
 MEMBER = np.dtype([("grad", np.uint64), ("output", np.uint64), ("channels", np.int32), ("first", np.int32)])
 MEMBERS = 8
@@ -198,9 +196,12 @@ def masked_with_sums(grads: Sequence[Array], outputs: Sequence[Array | None]) ->
             member["channels"], member["first"] = grad.shape[-1], first
             first += grad.shape[-1]
         widest = max(channels[start : start + MEMBERS])
-        grid = (-(-widest // TILE), parts, len(chosen))
+        grid = (-(-widest // SUM_TILE), parts, len(chosen))
         sizes = (np.int64(rows), np.int32(total), np.int32(parts))
-        launch("channel_sum", "mask_and_part_sums", masked.dtype, grid, (TILE, LANES), members, masked, partial, *sizes)
+        launch(
+            "channel_sum", "mask_and_part_sums", masked.dtype, grid, (SUM_TILE, SUM_LANES), members, masked, partial,
+            *sizes,
+        )
     return masked, _added(partial)
 
 
@@ -211,9 +212,9 @@ def channel_sum(grad: Array) -> Array:
     rows = x.size // max(1, channels)
     parts = part_count(rows)
     partial = cupy.empty((parts, channels), x.dtype)
-    grid = (-(-channels // TILE), parts)
+    grid = (-(-channels // SUM_TILE), parts)
     sizes = (np.int64(rows), np.int32(channels), np.int32(parts))
-    launch("channel_sum", "part_sums", x.dtype, grid, (TILE, LANES), x, partial, *sizes)
+    launch("channel_sum", "part_sums", x.dtype, grid, (SUM_TILE, SUM_LANES), x, partial, *sizes)
     return _added(partial)
 
 

@@ -12,6 +12,8 @@ from kernels.layout import Array, address
 
 THREADS = 256
 """Threads of a block, where nothing speaks for another number: enough to hide waits for memory."""
+SUM_TILE, SUM_LANES = 32, 8
+"""Of common.cuh: channels of a block that adds up rows, and how many rows it adds up at once."""
 NULL = np.uint64(0)
 """The pointer to nothing, as an argument: CuPy has no other word for it that a kernel could read."""
 WINDOW = np.dtype([("fields", np.int32, 12)])

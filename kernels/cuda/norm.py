@@ -5,8 +5,8 @@ from typing import Any
 import cupy
 import numpy as np
 
-from kernels.cuda.conv import LANES, TILE, part_count
-from kernels.cuda.launch import NULL, contiguous, launch, over_elements, over_rows, pack_size
+from kernels.cuda.conv import part_count
+from kernels.cuda.launch import NULL, SUM_LANES, SUM_TILE, contiguous, launch, over_elements, over_rows, pack_size
 from kernels.layout import Array
 
 ROWS = 8
@@ -18,7 +18,7 @@ def _rows(x: Array) -> int:
 
 
 def _part_grid(rows: int, channels: int) -> tuple[int, int]:
-    return -(-channels // TILE), part_count(rows)
+    return -(-channels // SUM_TILE), part_count(rows)
 
 
 def _sizes(rows: int, channels: int) -> tuple[Any, ...]:
@@ -38,7 +38,7 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each channel over everything else: (..., C) -> two (C,)."""
     x = contiguous(x)
     rows, channels = _rows(x), x.shape[-1]
-    grid, block, sizes = _part_grid(rows, channels), (TILE, LANES), _sizes(rows, channels)
+    grid, block, sizes = _part_grid(rows, channels), (SUM_TILE, SUM_LANES), _sizes(rows, channels)
     partial = cupy.empty((part_count(rows), channels), x.dtype)
     launch("channel_sum", "part_sums", x.dtype, grid, block, x, partial, *sizes)
     mean = _mean(partial, rows)
@@ -80,7 +80,8 @@ def batch_norm_backward(
     parts = part_count(rows)
     partial = cupy.empty((2, parts, channels), dtype)
     launch(
-        "batch_norm", "gradient_parts", dtype, _part_grid(rows, channels), (TILE, LANES), grad, x, contiguous(mean),
+        "batch_norm", "gradient_parts", dtype, _part_grid(rows, channels), (SUM_TILE, SUM_LANES), grad, x,
+        contiguous(mean),
         contiguous(variance), dtype.type(eps), partial, *_sizes(rows, channels),
     )
     sums = cupy.empty((2, channels), dtype)

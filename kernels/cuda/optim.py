@@ -23,7 +23,7 @@ ARRAYS = {"sgd": 3, "adam": 4}
 
 
 @functools.cache
-def memory_order(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
+def order_without_gaps(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
     """The axes of more than one element, from the slowest in memory to the fastest; None if there are gaps."""
     if 0 in shape:
         return ()
@@ -43,13 +43,13 @@ def _addresses(number: int, named: Mapping[str, Array], copies: list[Array]) -> 
     """
     addresses = []
     param = named["params"]
-    order = memory_order(param.shape, param.strides, param.itemsize)
+    order = order_without_gaps(param.shape, param.strides, param.itemsize)
     for name, array in named.items():
         if order is None or array.shape != param.shape or array.dtype != param.dtype:
             what = f"{array.dtype} {array.shape} with strides {array.strides}"
             wanted = "memory without gaps" if name == "params" else f"{param.dtype} {param.shape}"
             raise ValueError(f"{name}: number {number}: given {what}, expected {wanted}")
-        if memory_order(array.shape, array.strides, array.itemsize) != order:
+        if order_without_gaps(array.shape, array.strides, array.itemsize) != order:
             if name != "grads":
                 raise ValueError(
                     f"{name}: number {number}: given strides {array.strides}, expected the order in memory of the "

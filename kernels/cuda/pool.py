@@ -6,8 +6,7 @@ Backward too: an input adds up what the windows that see it owe it, so that no a
 import cupy
 import numpy as np
 
-from kernels.cuda.conv import LANES, TILE
-from kernels.cuda.launch import NULL, THREADS, contiguous, launch, pack_size, window
+from kernels.cuda.launch import NULL, SUM_LANES, SUM_TILE, THREADS, contiguous, launch, pack_size, window
 from kernels.geometry import Padding, Pair, output_size, winner_dtype
 from kernels.layout import Array
 
@@ -103,8 +102,8 @@ def adaptive_avg_pool2d(x: Array, outputs: Pair) -> Array:
     n, h, w, c = x.shape
     y = cupy.empty((n, *outputs, c), x.dtype)
     sizes = [np.int32(length) for length in (h, w, *outputs, c)]
-    grid = (n * outputs[0] * outputs[1], -(-c // TILE))
-    launch("adaptive_avg_pool", "adaptive_avg_pool", x.dtype, grid, (TILE, LANES), x, y, *sizes)
+    grid = (n * outputs[0] * outputs[1], -(-c // SUM_TILE))
+    launch("adaptive_avg_pool", "adaptive_avg_pool", x.dtype, grid, (SUM_TILE, SUM_LANES), x, y, *sizes)
     return y
 
 

@@ -2,7 +2,7 @@
 //
 // Blocks run one after the other. Inside a block the threads are fibers: one runs until it waits at a barrier or in a
 // shuffle, then the next one does. The order of the threads and blocks is chosen by whoever launches (forward, reverse,
-// or shuffled by a seed), which finds code that relies on it. Compiled with CUDA_ON_CPU_THREADS, each thread of a block
+// or shuffled), which finds code that relies on it. Compiled with CUDA_ON_CPU_THREADS, each thread of a block
 // is a real one instead, for ThreadSanitizer.
 //
 // Stricter than a card: a barrier that some threads of the block never reach, and a shuffle that some lanes of the warp
@@ -283,10 +283,10 @@ namespace on_cpu {
 
 enum Order { FORWARD, REVERSE, SHUFFLED };
 
-static std::vector<unsigned> order_of(size_t size, int order, unsigned seed) {
+static std::vector<unsigned> order_of(size_t size, int order) {
     std::vector<unsigned> numbers(size);
     for (size_t i = 0; i < size; ++i) numbers[i] = order == REVERSE ? size - 1 - i : i;
-    uint64_t random = seed;
+    uint64_t random = size;
     for (size_t i = size; order == SHUFFLED && i > 1; --i) {  // Fisher and Yates, with Knuth's generator
         random = random * 6364136223846793005u + 1442695040888963407u;
         std::swap(numbers[i - 1], numbers[(random >> 33) % i]);
@@ -308,12 +308,12 @@ static void call_all() {
 }
 
 template <typename... A>
-static const char* launch(void (*k)(A...), void** args, const unsigned* sizes, int order, unsigned seed) {
+static const char* launch(void (*k)(A...), void** args, const unsigned* sizes, int order) {
     failure = "";
     gridDim = {sizes[0], sizes[1], sizes[2]}, blockDim = {sizes[3], sizes[4], sizes[5]};
     count = blockDim.x * blockDim.y * blockDim.z;
     kernel = reinterpret_cast<void*>(k), arguments = args, body = call_all<A...>;
-    run_blocks(order_of((size_t)gridDim.x * gridDim.y * gridDim.z, order, seed + 1), order_of(count, order, seed));
+    run_blocks(order_of((size_t)gridDim.x * gridDim.y * gridDim.z, order), order_of(count, order));
     return failure.c_str();
 }
 
@@ -346,6 +346,6 @@ static const char* signature(void (*)(A...)) {
 
 #define LAUNCHABLE(name)                                                                                  \
     extern "C" const char* name##_signature() { return on_cpu::signature(&name); }                        \
-    extern "C" const char* name##_launch(void** args, const unsigned* sizes, int order, unsigned seed) {  \
-        return on_cpu::launch(&name, args, sizes, order, seed);                                           \
+    extern "C" const char* name##_launch(void** args, const unsigned* sizes, int order) {                 \
+        return on_cpu::launch(&name, args, sizes, order);                                                 \
     }

@@ -92,13 +92,13 @@ def signature(text: str, name: str) -> tuple[str, ...]:
 
 
 def run(
-    text: str, name: str, grid: Sequence[int], block: Sequence[int], values: Sequence[bytes], seed: int = 0
+    text: str, name: str, grid: Sequence[int], block: Sequence[int], values: Sequence[bytes]
 ) -> None:
     """Run a kernel to its end. `values` are the arguments' bytes. LaunchError if some threads wait for ever."""
     holders = [ctypes.create_string_buffer(value, len(value)) for value in values]
     pointers = (ctypes.c_void_p * len(holders))(*(ctypes.addressof(holder) for holder in holders))
     start = getattr(library(text), f"{name}_launch")
     start.restype = ctypes.c_char_p
-    failure = start(pointers, (ctypes.c_uint * 6)(*grid, *block), ORDERS.index(order), ctypes.c_uint(seed)).decode()
+    failure = start(pointers, (ctypes.c_uint * 6)(*grid, *block), ORDERS.index(order)).decode()
     if failure:
         raise LaunchError(f"{name}: {failure}")

@@ -87,16 +87,8 @@ def asarray(a: Any, dtype: Any = None, order: Any = None) -> ndarray:
     return made
 
 
-@public(cupy)
-def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None) -> np.ndarray:
-    return a.get(order=order) if isinstance(a, ndarray) else np.asarray(a)
-
-
 class Pool:
     def free_all_blocks(self, stream: Any = None) -> None: ...
-
-    def used_bytes(self) -> int:
-        return counters.allocated
 
     def free_bytes(self) -> int:
         return 0
