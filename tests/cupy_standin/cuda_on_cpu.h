@@ -72,27 +72,26 @@ static unsigned thread_number() {
 
 #ifdef CUDA_ON_CPU_THREADS
 
-#include <condition_variable>
-#include <mutex>
+#include <atomic>
 #include <thread>
 
 namespace on_cpu {
 
-class Meeting {  // of so many threads, again and again
-    std::mutex mutex;
-    std::condition_variable all_here;
-    unsigned size = 0, here = 0, round = 0;
+// Of so many threads, again and again. A mutex would order more than a barrier does: whoever wakes up late would come
+// after what an early one did next, and ThreadSanitizer would be silent about a race between them.
+class Meeting {
+    unsigned size = 0;
+    std::atomic<unsigned> here{0}, round{0};
 
   public:
     void expect(unsigned threads) { size = threads, here = 0; }
     void wait() {
-        std::unique_lock<std::mutex> lock(mutex);
-        unsigned mine = round;
-        if (++here == size) {
-            here = 0, ++round;
-            all_here.notify_all();
+        unsigned mine = round.load(std::memory_order_relaxed);
+        if (here.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
+            here.store(0, std::memory_order_relaxed);
+            round.store(mine + 1, std::memory_order_release);
         } else {
-            all_here.wait(lock, [&] { return round != mine; });
+            while (round.load(std::memory_order_acquire) == mine) std::this_thread::yield();
         }
     }
 };
