@@ -7,6 +7,7 @@ import numpy as np
 import kernels
 from benchmarks.cases import Case, Spec, specs
 from kernels.layout import Array
+from minigrad.data import Augmentation
 
 POSITIVE = {"variance", "squares"}
 
@@ -32,6 +33,10 @@ def _array(name: str, spec: Spec, described: dict[str, Any], random: np.random.G
     if name == "target":
         rows = described["logits"] if "logits" in described else described["log_probabilities"]
         return random.integers(0, rows.shape[1], spec.shape)
+    if name == "views":  # as the training of an epoch sees the images
+        count, height, width, _ = described["images"].shape
+        augmentation = Augmentation(flip=True, crop=0.08, erase=0.5)
+        return augmentation.views(count, height, width, described["size"][0], seed=0, epoch=0)
     array = _zeros(spec)
     if name == "halted":
         return array

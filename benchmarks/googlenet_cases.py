@@ -16,6 +16,7 @@ import kernels
 from benchmarks.cases import BATCH, Case, Spec, case, specs
 from googlenet import GoogLeNet
 from kernels.layout import nchw
+from kernels.views import COLUMNS
 from minigrad import Tensor, functional as F, optim, random
 
 IMAGES = Spec((BATCH, 96, 96, 1))
@@ -25,6 +26,7 @@ SMALL_MAPS = Spec((BATCH, 6, 6, 512))
 POOLED = Spec((BATCH, 1, 1, 512))
 LOGITS = Spec((BATCH, 1000))
 CHANNELS = Spec((192,))
+VIEWS = Spec((BATCH, len(COLUMNS)), "int32")
 AUXILIARY_POOL: dict[str, Any] = {"kernel": (5, 5), "stride": (3, 3), "padding": ((0, 0), (0, 0))}
 DIVISOR = {"count_include_pad": True, "divisor_override": None}
 STATISTICS = {"mean": CHANNELS, "variance": CHANNELS, "weight": CHANNELS}
@@ -55,6 +57,10 @@ OTHERS = (
     ),
     case("pad", x=IMAGES, amounts=((0, 0), (4, 4), (4, 4), (0, 0)), value=0.0),
     case("resize_bilinear", images=Spec((BATCH, 28, 28, 1), "uint8"), size=(96, 96), scale=1 / 255, shift=-0.5),
+    case(
+        "resize_bilinear", images=Spec((BATCH, 28, 28, 1), "uint8"), size=(96, 96), scale=1 / 255, shift=-0.5,
+        views=VIEWS,
+    ),
 )
 """Representative calls of kernels that GoogLeNet has no use for, on arrays of its sizes at 96x96."""
 

@@ -245,8 +245,33 @@ def pad(a: Any, memory: Memory) -> Any:
     return lambda: F.pad(x, (*cols, *rows), value=a.value)
 
 
+def _positions(output: int, input: int, start: Tensor, length: Tensor) -> Tensor:
+    """Where the outputs of one axis lie in the input, whose edges are -1 and 1: (N, output) float32, N crops."""
+    start, length = start[:, None], length[:, None]
+    place = (torch.arange(output, device=start.device) + 0.5) * length / output - 0.5
+    return (start + torch.minimum(place.clamp(min=0), length - 1) + 0.5) * 2 / input - 1
+
+
+def _hole(output: int, start: Tensor, length: Tensor) -> Tensor:
+    place = torch.arange(output, device=start.device) - start[:, None]
+    return (place >= 0) & (place < length[:, None])
+
+
 def resize_bilinear(a: Any, memory: Memory) -> Any:
     images = memory.images(a.images)
+    if "views" in vars(a):
+        (h, w), (oh, ow), views = images.shape[2:], a.size, memory.tensor(a.views)
+
+        def run() -> Tensor:
+            top, left, height, width, mirrored, hole_top, hole_left, hole_height, hole_width = views.T
+            rows, columns = _positions(oh, h, top, height), _positions(ow, w, left, width)
+            columns = torch.where(mirrored[:, None] != 0, columns.flip(1), columns)
+            grid = torch.stack([columns[:, None].expand(-1, oh, -1), rows[:, :, None].expand(-1, -1, ow)], dim=3)
+            result = F.grid_sample(images.float(), grid, align_corners=False).mul_(a.scale).add_(a.shift)
+            hole = _hole(oh, hole_top, hole_height)[:, :, None] & _hole(ow, hole_left, hole_width)[:, None]
+            return result.masked_fill_(hole[:, None], 0)
+
+        return run
     return lambda: F.interpolate(images.float(), a.size, mode="bilinear").mul_(a.scale).add_(a.shift)
 
 

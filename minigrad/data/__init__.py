@@ -1,5 +1,6 @@
-"""Data: the files of Fashion-MNIST, and the batches that feed the training loop."""
+"""Data: the files of Fashion-MNIST, what is done to images by chance, and the batches that feed the training loop."""
 
+from minigrad.data.augmentation import Augmentation
 from minigrad.data.batches import MEAN, STD, batches, epoch_order, prepare
 from minigrad.data.fashion_mnist import CLASS_NAMES, FashionMNIST, load
 from minigrad.data.idx import DataError, read_idx
@@ -8,6 +9,7 @@ __all__ = [
     "CLASS_NAMES",
     "MEAN",
     "STD",
+    "Augmentation",
     "DataError",
     "FashionMNIST",
     "batches",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import kernels
+from kernels.views import COLUMNS
 from minigrad import device
 
 # Of the training images' pixels, 0 to 1.
@@ -19,25 +20,27 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     Raises ValueError where one of them is negative.
     """
     for name, value in (("count", count), ("seed", seed), ("epoch", epoch)):
-        _check_integer(name, value, at_least=0)
+        check_integer(name, value, at_least=0)
     key = np.array([seed, epoch], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key)).permutation(count)
 
 
-def prepare(images: np.ndarray, image_size: int, in_channels: int = 1) -> np.ndarray:
+def prepare(images: np.ndarray, image_size: int, in_channels: int = 1, views: np.ndarray | None = None) -> np.ndarray:
     """Make grey images, (N, H, W) uint8, what the network takes in: (N, in_channels, image_size, image_size) float32.
 
     Resized bilinearly, normalised by `MEAN` and `STD`, the grey channel repeated; channels-last in memory.
+    `views`, (N, 9) int32, say what is seen of each image (kernels/views.py); None: all of it.
     Raises ValueError where an argument has another type or range.
     """
     _check_images(images)
-    _check_integer("image_size", image_size, at_least=1)
-    _check_integer("in_channels", in_channels, at_least=1)
+    check_integer("image_size", image_size, at_least=1)
+    check_integer("in_channels", in_channels, at_least=1)
+    views = _checked_views(views, images)
     images = images if images.flags.c_contiguous else images.copy(order="C")
     pixels = images[..., None]  # (N, H, W, 1)
     with device.holding(pixels):
         x = kernels.serving(pixels).resize_bilinear(
-            pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD
+            pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD, views=views
         )  # (N, S, S, 1)
         if in_channels > 1:
             x = np.repeat(x, in_channels, axis=3)  # (N, S, S, in_channels)
@@ -52,39 +55,43 @@ def batches(
     in_channels: int = 1,
     order: np.ndarray | None = None,
     start: int = 0,
+    views: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the images and labels in batches of `batch_size`; the last one may be smaller.
 
     `images` is (count, H, W) uint8 and `labels` (count,) of any integer type. `order` holds the indices of the images
     to visit, any number of them; without it all are visited as they lie. `start` is the number of batches to skip.
+    `views`, (count, 9) int32, say what is seen of each image, by its index (`Augmentation.views`); None: all of it.
 
     A batch is `x`, what `prepare` returns, and `y`, (N,) int64. Images and labels that are on a GPU stay there, and so
-    are the batches; only `order`, which is NumPy's, is copied to it, once. Raises ValueError, at once and not at the
-    first batch, where an argument has another type, shape or range.
+    are the batches; only `order` and `views`, which are NumPy's, are copied to it, once each. Raises ValueError, at
+    once and not at the first batch, where an argument has another type, shape or range.
     """
     _check_images(images)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(f"labels: given {_describe(labels)}, expected integers of shape {images.shape[:1]}")
-    _check_integer("batch_size", batch_size, at_least=1)
-    _check_integer("image_size", image_size, at_least=1)
-    _check_integer("in_channels", in_channels, at_least=1)
+    check_integer("batch_size", batch_size, at_least=1)
+    check_integer("image_size", image_size, at_least=1)
+    check_integer("in_channels", in_channels, at_least=1)
     if order is None:
         order = np.arange(len(images))
     if order.ndim != 1 or order.dtype.kind not in "iu":
         raise ValueError(f"order: given {_describe(order)}, expected integers of one dimension")
     if order.size and not 0 <= order.min() <= order.max() < len(images):
         raise ValueError(f"order: given indices {order.min()} to {order.max()}, expected 0 to {len(images) - 1}")
-    _check_integer("start", start, at_least=0)
+    check_integer("start", start, at_least=0)
     total = -(-len(order) // batch_size)
     if start > total:
         raise ValueError(f"start: given {start}, expected at most {total}, the number of batches")
+    views = _checked_views(views, images)
 
     # A generator of its own, since a function that yields would run the checks only when the first batch is taken.
     def generate(order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for begin in range(start * batch_size, len(order), batch_size):
             with device.holding(images):
                 chosen = order[begin : begin + batch_size]
-                batch = prepare(images[chosen], image_size, in_channels), labels[chosen].astype(np.int64, copy=False)
+                x = prepare(images[chosen], image_size, in_channels, None if views is None else views[chosen])
+                batch = x, labels[chosen].astype(np.int64, copy=False)
             yield batch
 
     return generate(device.beside(images, order))
@@ -95,7 +102,18 @@ def _check_images(images: np.ndarray) -> None:
         raise ValueError(f"images: given {_describe(images)}, expected uint8 of shape (N, H, W)")
 
 
-def _check_integer(name: str, value: int, at_least: int) -> None:
+def _checked_views(views: np.ndarray | None, images: np.ndarray) -> np.ndarray | None:
+    """The views on the device of the images, if there are any."""
+    if views is None:
+        return None
+    expected = (len(images), len(COLUMNS))
+    if views.shape != expected or views.dtype != np.int32:
+        raise ValueError(f"views: given {_describe(views)}, expected int32 of shape {expected}")
+    return device.beside(images, views)
+
+
+def check_integer(name: str, value: int, at_least: int) -> None:
+    """ValueError unless `value`, which the message calls `name`, is an integer of at least so much."""
     if not isinstance(value, int | np.integer) or value < at_least:
         raise ValueError(f"{name}: given {value!r}, expected an integer of at least {at_least}")
 

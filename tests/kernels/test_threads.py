@@ -22,6 +22,7 @@ MEAN, VARIANCE, ROW_GRAD = normal(24), np.abs(normal(24)), normal(900)
 TARGET = np.random.default_rng(0).integers(0, 40, 900)
 WINNER = np.random.default_rng(0).integers(0, 9, GRAD.shape, np.uint8)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 3), np.uint8)
+VIEWS = np.array([(row, -3, 20 + row, 28, row % 2, 8, 8, 9, 9 * row) for row in range(5)], np.int32)
 
 
 def stepped(step: str, *settings: Any) -> Callable[[Any], list[Array]]:
@@ -68,7 +69,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "cat": lambda k: k.cat([X, X], 3),
     "split": lambda k: k.split(X, [7, 17], 3),
     "pad": lambda k: k.pad(X, [(0, 0), (1, 2), (-1, 3), (0, 0)], 0.0),
-    "resize_bilinear": lambda k: k.resize_bilinear(PIXELS, (96, 96), 0.1, 1.0),
+    "resize_bilinear": lambda k: [k.resize_bilinear(PIXELS, (96, 96), 0.1, 1.0, views) for views in (None, VIEWS)],
     "sgd_step": stepped("sgd_step", 0.1, 0.9, 0.01, True, None),
     "adam_step": stepped("adam_step", 3, 0.1, (0.9, 0.99), 1e-8, 0.01, True, None),
 }

@@ -127,7 +127,8 @@ class Drawn:
             "split": lambda: (bits(n, h, w, sum(members)), members, 3),
             "pad": lambda: (bits(n, h, w, c), [(0, 1), (2, -1 if w > 1 else 0), (1, 1), (0, 4 * self.packs)], 1),
             "resize_bilinear": lambda: (
-                self.rng.integers(0, 256, (n, h, w, 1), np.uint8), self.pair(1, 9), 0.01, -0.5
+                self.rng.integers(0, 256, (n, h, w, 1), np.uint8), self.pair(1, 9), 0.01, -0.5,
+                None if self.packs else self.rng.integers([-9] * 2 + [1] * 2 + [0] * 5, 10, (n, 9), np.int32),
             ),
             "sgd_step": lambda: (params, like[0], like[1], 0.1, 0.9, 0.01, True, halted),
             "adam_step": lambda: (

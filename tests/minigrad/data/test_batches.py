@@ -6,11 +6,16 @@ from hypothesis import given, strategies as st
 
 import kernels
 from kernels.naive.resize import resize_bilinear as loops
+from kernels.views import whole_views
+from minigrad import device
 from minigrad.data import MEAN, STD, batches, epoch_order, prepare, read_idx
+from tests import on_card
+from tests.cupy_standin.counters import counters
 
 FOLDER = Path(__file__).parents[2] / "data" / "fashion-mnist"
 IMAGES = read_idx(FOLDER / "train-images-idx3-ubyte.gz", 3)[:50]  # (50, 28, 28)
 LABELS = read_idx(FOLDER / "train-labels-idx1-ubyte.gz", 1)[:50]  # (50,) uint8
+VIEWS = np.array([(n, 0, 28, 28, 1, 0, 0, n // 10, 28) for n in range(50)], np.int32)  # moved up by n, mirrored, a hole
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
@@ -90,6 +95,29 @@ def test_batches_follow_the_order():
     np.testing.assert_allclose(pixels(np.concatenate([x for x, _ in found])[:, 2]), IMAGES[order], atol=1e-3)
 
 
+def test_views_go_with_their_images():
+    order = epoch_order(50, seed=3, epoch=1)[:30]
+    found = list(batches(IMAGES, LABELS, 8, 28, order=order, views=VIEWS))
+    expected = IMAGES[order].astype(float)  # made by other means than the kernels
+    for n, number in enumerate(order):
+        expected[n] = np.pad(IMAGES[number], ((0, 50), (0, 0)))[number : number + 28, ::-1]
+        expected[n, : number // 10] = MEAN * 255  # what becomes 0
+    np.testing.assert_allclose(pixels(np.concatenate([x for x, _ in found])[:, 0]), expected, atol=1e-3)
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in found]), prepare(IMAGES[order], 28, views=VIEWS[order]))
+
+
+@on_card.NEEDS_GPP
+def test_views_are_copied_to_the_card_once():
+    order = epoch_order(50, seed=3, epoch=1)
+    with on_card.device(on_card.STANDIN):
+        images, labels = device.to(IMAGES, "gpu"), device.to(LABELS, "gpu")
+        counters.reset()
+        found = list(batches(images, labels, 8, 28, order=order, views=VIEWS))
+        assert sorted(counters.to_device) == [order.nbytes, VIEWS.nbytes]
+        x = np.concatenate([device.host(x) for x, _ in found])
+    np.testing.assert_allclose(x, prepare(IMAGES[order], 28, views=VIEWS[order]), atol=1e-5)
+
+
 @given(st.integers(1, 60), st.integers(0, 50), st.data())
 def test_starting_later_gives_the_same_batches(batch_size, count, data):
     order = epoch_order(50, seed=0, epoch=0)[:count]
@@ -119,7 +147,7 @@ def test_images_are_resized_a_batch_at_a_time(monkeypatch):
 
     class Counting:
         @staticmethod
-        def resize_bilinear(images, size, scale, shift):
+        def resize_bilinear(images, size, scale, shift, views):
             assert images.flags.c_contiguous  # what the kernels ask for
             sizes.append(len(images))
             return np.zeros((len(images), *size, 1), np.float32)
@@ -150,6 +178,8 @@ GOOD = {"images": IMAGES, "labels": LABELS, "batch_size": 8, "image_size": 28}
         ({"order": np.array([-1, 3])}, "order: given indices -1 to 3, expected 0 to 49"),
         ({"order": np.array([[0]])}, "order: given int64 of shape .1, 1., expected"),
         ({"order": np.ones(50, bool)}, "order: given bool"),
+        ({"views": whole_views(49, 28, 28)}, "views: given int32 of shape .49, 9., expected int32 of shape .50, 9."),
+        ({"views": whole_views(50, 28, 28).astype(np.int64)}, "views: given int64 of shape .50, 9., expected int32"),
         ({"start": -1}, "start: given -1"),
         ({"start": 8}, "start: given 8, expected at most 7, the number of batches"),
     ],
@@ -165,6 +195,7 @@ def test_wrong_arguments_are_refused_before_the_first_batch(wrong, message):
         ((IMAGES[0], 28), "images: given uint8 of shape .28, 28."),
         ((IMAGES, -2), "image_size: given -2"),
         ((IMAGES, 28, 0), "in_channels: given 0"),
+        ((IMAGES, 28, 1, whole_views(50, 28, 28)[:, :8]), "views: given int32 of shape .50, 8., expected int32"),
     ],
 )
 def test_wrong_arguments_of_prepare_are_refused(arguments, message):
