@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 ## train: GoogLeNet learns from 20,000 real images, one epoch; `$(BIN)/python googlenet.py` for all 60,000
 train: .venv/.run
-	$(BIN)/python googlenet.py --train-limit 20000 --epochs 1
+	$(BIN)/python googlenet.py --train-limit 20000 --epochs 1 --batch-size 64
 
 ## test: the whole test suite
 test: .venv/.test

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 STEPS, BATCH_SIZE, TEST_IMAGES = 200, 64, 2000
 TRAINING = (
     "--train-limit", str(STEPS * BATCH_SIZE), "--batch-size", str(BATCH_SIZE), "--test-limit", str(TEST_IMAGES),
-    "--optimizer", "sgd", "--lr", "3e-4", "--seed", "0",
+    "--optimizer", "sgd", "--lr", "3e-4", "--epochs", "1", "--seed", "0",
 )  # fmt: skip
 COMPARED, TOLERANCE = 10, 1e-4
 """So many losses from the beginning must be the CPU's, but for a share; later ones drift apart, as rounding adds up."""

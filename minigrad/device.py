@@ -171,10 +171,10 @@ def assign(array: Array, values: Array) -> None:
         array[...] = beside(array, np.asarray(values, array.dtype))
 
 
-def zeros_like(array: Array) -> Array:
-    """Zeros of the shape, the dtype and the order in memory of `array`, on its device."""
+def zeros_like(array: Array, shape: tuple[int, ...] | None = None) -> Array:
+    """Zeros of the dtype of `array`, on its device; of its shape and order in memory too, unless a shape is given."""
     with holding(array):
-        return np.zeros_like(array)
+        return np.zeros_like(array, shape=shape)
 
 
 def add_at(array: Array, key: Any, values: Array) -> None:

@@ -141,6 +141,25 @@ MUTANTS = [
         "tests/kernels/cpu/test_gemm.py::test_rows_times_panels",
     ),
     Mutant(
+        "a hole reaches one row too far", "kernels/cpu/resize.py",
+        "row < view.hole_top", "row <= view.hole_top", "tests/kernels/test_resize.py::test_a_small_view_by_hand[cpu]",
+    ),
+    Mutant(
+        "views stay behind when their images are shuffled", "minigrad/data/batches.py",
+        "else views[chosen]", "else views[begin : begin + batch_size]",
+        "tests/minigrad/data/test_batches.py::test_views_go_with_their_images",
+    ),
+    Mutant(
+        "an ensemble averages logits", "minigrad/training/evaluation.py",
+        "probabilities.mean(axis=0)", "np.exp(np.log(probabilities).mean(axis=0))",
+        "tests/minigrad/commands/test_evaluate.py::test_an_ensemble_averages_probabilities",
+    ),
+    Mutant(
+        "no test-time view is mirrored", "minigrad/training/evaluation.py",
+        "= top, left, mirrored", "= top, left, 0",
+        "tests/minigrad/commands/test_evaluate.py::test_tta_averages_over_mirrored_and_shifted_images",
+    ),
+    Mutant(
         "broadcast gradients are not summed", "minigrad/ops/arithmetic.py",
         "grad.sum(axis=stretched, keepdims=True)", "grad.mean(axis=stretched, keepdims=True)",
         f"{GRADCHECK}[reference-arithmetic]",
@@ -158,6 +177,31 @@ MUTANTS = [
         "weights are saved in memory order", "minigrad/state.py",
         'np.array(device.host(array), order="C")', "np.array(device.host(array))",
         "tests/minigrad/test_nn.py::test_state_is_a_contiguous_copy_in_logical_shape",
+    ),
+    Mutant(
+        "safetensors is handed a view", "minigrad/training/array_files.py",
+        "np.ascontiguousarray(array).reshape(array.shape)", "array",
+        "tests/minigrad/training/test_checkpoint.py::test_saving_writes_the_logical_order_of_a_view",
+    ),
+    Mutant(
+        "auxiliary classifiers run in evaluation", "googlenet.py",
+        "if self.aux1 and self.aux2 and self.training:", "if self.aux1 and self.aux2:",
+        "tests/test_googlenet_variants.py::test_evaluation_never_runs_the_auxiliary_classifiers[torchvision-32]",
+    ),
+    Mutant(
+        "an exported average counts padding where it should not", "minigrad/interop/onnx_operations.py",
+        "count_include_pad=int(count_padding)", "count_include_pad=int(not count_padding)",
+        "tests/minigrad/interop/test_onnx.py::test_operations_agree[avg_pool2d]",
+    ),
+    Mutant(
+        "an exported pool forgets its last window", "minigrad/interop/onnx_operations.py",
+        "max(0, (places - 1) * stride + span - size - before)", "before",
+        "tests/minigrad/interop/test_onnx.py::test_operations_agree[max_pool2d, ceil_mode]",
+    ),
+    Mutant(
+        "what a network computes past its operations is exported as it was", "minigrad/interop/onnx.py",
+        "if graph.nodes != again.nodes or", "if False and",
+        "tests/minigrad/interop/test_onnx.py::test_what_is_computed_past_the_operations_is_noticed",
     ),
     # --- the GPU path: one for each rung of its proof
     Mutant(
@@ -194,6 +238,11 @@ MUTANTS = [
         "tests/kernels/cuda/test_compiled.py::test_packs_move_128_bits_at_a_time[col2im.float32-90]",
     ),
     Mutant(
+        "nothing is mirrored", "kernels/cuda/resize_bilinear.cu",
+        "view.mirrored ? ow - 1 - column : column", "column",
+        "tests/kernels/test_resize.py::test_a_small_view_by_hand[cuda-standin]",
+    ),
+    Mutant(
         "a Python number as an argument", "kernels/cuda/columns.py",
         "*sizes, np.int32(add))", "*sizes, int(add))",
         "tests/kernels/test_conv.py::test_conv2d_and_its_gradients_agree_with_torch[cuda-standin-float32]",
@@ -218,6 +267,21 @@ MUTANTS = [
         "an optimiser on the CPU steps parameters on the card", "minigrad/optim/optimizers.py",
         "kernels.serving(*params, *grads, *itertools.chain(*slots.values()))", "kernels.serving(*params)",
         "tests/minigrad/test_on_device.py::test_an_optimiser_left_behind_says_so[cuda-standin]",
+    ),
+    Mutant(
+        "auxiliary classifiers count as much as the main one", "minigrad/training/objective.py",
+        "AUX_WEIGHT * other.loss", "other.loss",
+        "tests/minigrad/training/test_objective.py::test_auxiliary_classifiers_count_three_tenths",
+    ),
+    Mutant(
+        "an averaged model keeps the statistics of the trained one", "minigrad/training/averaged.py",
+        "            if norms:\n", "            if not norms:\n",
+        "tests/minigrad/training/test_averaging.py::test_the_averaged_model_has_statistics_of_its_own",
+    ),
+    Mutant(
+        "held-out images are trained on", "minigrad/training/loop.py",
+        "train = data.train_images[:kept][", "train = data.train_images[",
+        "tests/minigrad/commands/test_settings.py::test_held_out_images_are_tested_on_and_not_trained_on",
     ),
     Mutant(
         "Numba's im2col forgets where its channels begin", "kernels/cuda/columns_numba.py",

@@ -3,7 +3,10 @@
 import argparse
 import doctest
 import re
+import runpy
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,13 +39,18 @@ def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) == targets
 
 
-def test_every_option_that_the_readme_names_is_there() -> None:
+def test_every_option_that_the_readme_names_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks import accuracy, gpu_check, gpu_plan, kernel_times, train_step
-    from minigrad.commands.train import parser
+    from minigrad.commands import COMMANDS
 
-    parsers = [parser()]
-    for command in (accuracy, gpu_check, gpu_plan, kernel_times, train_step):
+    helps = [["googlenet.py", command] for command in COMMANDS] + [["examples/small_inception.py", "train"]]
+    for command in helps:
+        with pytest.raises(SystemExit, match="0"):
+            runpy.run_path(str(ROOT / command[0]))["main"]([command[1], "--help"])
+    options = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    parsers = []
+    for module in (accuracy, gpu_check, gpu_plan, kernel_times, train_step):
         parsers.append(argparse.ArgumentParser())
-        command.add_options(parsers[-1])
-    options = {option for each in parsers for action in each._actions for option in action.option_strings}
+        module.add_options(parsers[-1])
+    options |= {option for each in parsers for action in each._actions for option in action.option_strings}
     assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", README)) <= options

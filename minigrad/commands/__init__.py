@@ -3,23 +3,14 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Protocol
 
 import kernels
-from minigrad.nn import Module
+from minigrad.training.config import Builder
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C has ended, as shells report it."""
 
-COMMANDS = ("train", "evaluate", "summary")
-
-
-class Builder(Protocol):
-    """A network's class: calling it gives a network with fresh weights."""
-
-    __name__: str
-
-    def __call__(self, *, in_channels: int, num_classes: int, image_size: int) -> Module: ...
+COMMANDS = ("train", "evaluate", "predict", "summary", "export")
 
 
 def run(builder: Builder, arguments: Sequence[str]) -> int:

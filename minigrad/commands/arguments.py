@@ -55,3 +55,14 @@ def rate(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"given {text!r}, expected a number above 0")
     return value
+
+
+def share(text: str) -> float:
+    """An option that is a number of at least 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected a number from 0 to 1")
+    return value

@@ -1,53 +1,86 @@
-"""evaluate: test a trained model on the test images, class by class."""
+"""evaluate: test a trained model, or several together, on the test images, class by class."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from kernels import threads
 from minigrad import device
-from minigrad.commands import Builder
 from minigrad.commands.arguments import at_least, device_name, program, thread_count
+from minigrad.commands.trained import load_trained
 from minigrad.data import CLASS_NAMES, DataError, load
-from minigrad.training import Config, evaluate
-from minigrad.training.checkpoint import NAME, CheckpointError, load_model
-from minigrad.training.config import ConfigError
+from minigrad.training import Evaluation, evaluate, plots
+from minigrad.training.checkpoint import CheckpointError
+from minigrad.training.config import Builder, ConfigError
+from minigrad.training.evaluation import mean_prediction, ten_views
 
 ERRORS = (DataError, CheckpointError, ConfigError, device.DeviceError, OSError)
 
 
-def main(builder: Builder, arguments: Sequence[str]) -> int:
-    """Parse, load, test, print a table. Returns the exit status."""
-    p = argparse.ArgumentParser(prog=program("evaluate"), description="Test a trained model.")
-    p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
+def parser() -> argparse.ArgumentParser:
+    """All options of `evaluate`."""
+    p = argparse.ArgumentParser(prog=program("evaluate"), description="Test trained models.")
+    p.add_argument("runs", type=Path, metavar="RUN", nargs="+",
+                   help="folder of a training run; several are an ensemble, which predicts the mean of what each does")
+    p.add_argument("--tta", action="store_true",
+                   help="predict the mean over ten views of each image: it and its mirror image, each as it is and "
+                   "moved by one pixel up, down, left and right")
+    p.add_argument("--raw", action="store_true",
+                   help="test the weights of a run's last step where there are averaged ones too")
+    p.add_argument("--gallery", type=Path, metavar="FILE", help="draw the most confident mistakes into this PNG file")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
                    help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
     p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
-    options = p.parse_args(arguments)
-    console = Console(highlight=False)
+    return p
+
+
+def main(builder: Builder, arguments: Sequence[str]) -> int:
+    """Parse, load, test, print a table. Returns the exit status."""
+    options = parser().parse_args(arguments)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     place, remark = device.choose(options.device)
     if remark:
         console.print(remark)
-    config = Config.load(options.run, builder.__name__)
-    model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
-    load_model(options.run / NAME, model.to(place))
+    models = [load_trained(builder, run, place, options.raw) for run in options.runs]
     data = load(options.data_dir)
-    images, labels = (
-        device.to(array[: options.test_limit], place) for array in (data.test_images, data.test_labels)
-    )
-    with device.memory_errors("use --device cpu"), threads.limit(options.threads):
-        result = evaluate(model, images, labels, config, console, log_every=10)
+    images, labels = data.test_images[: options.test_limit], data.test_labels[: options.test_limit]
+    there = device.to(images, place), device.to(labels, place)
+    views = ten_views(*images.shape) if options.tta else [None]
+    results = []
+    for run, (config, model, is_average) in zip(options.runs, models, strict=True):
+        if is_average:
+            console.print(f"{run}: averaged weights; --raw tests those of the last step")
+        with device.memory_errors("use --device cpu"), threads.limit(options.threads):
+            results.append(evaluate(model, *there, config, console, log_every=10, views=views))
+        if len(models) > 1:
+            console.print(f"{run}: {_figures(results[-1])}")
+    result, who = results[0], ""
+    if len(models) > 1:
+        result = mean_prediction(np.stack([each.probabilities for each in results]), labels)
+        who = f"ensemble of {len(models)}: "
+    console.print(_table(result))
+    ways = f", each seen in {len(views)} ways" if options.tta else ""
+    console.print(f"{who}{_figures(result)} on {len(images)} images{ways}")
+    if options.gallery:
+        plots.gallery(options.gallery, images, labels, result.probabilities, CLASS_NAMES)
+    return 0
+
+
+def _figures(result: Evaluation) -> str:
+    return f"loss {result.loss:.4f}, accuracy {result.accuracy:.4f}"
+
+
+def _table(result: Evaluation) -> Table:
     table = Table("class", "images", "right", "most often taken for")
     for index, (name, row) in enumerate(zip(CLASS_NAMES, result.confusion, strict=True)):
         wrong = row.copy()
         wrong[index] = 0
         mistake = f"{CLASS_NAMES[wrong.argmax()]} ({wrong.max()})" if wrong.any() else "-"
         table.add_row(name, str(row.sum()), f"{row[index] / max(1, row.sum()):.3f}", mistake)
-    console.print(table)
-    console.print(f"loss {result.loss:.4f}, accuracy {result.accuracy:.4f} on {len(images)} images")
-    return 0
+    return table

@@ -10,14 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels.layout import Array, nchw
-from minigrad.commands import Builder
 from minigrad.commands.arguments import at_least, program
+from minigrad.commands.settings import add_options_of, given_of
 from minigrad.function import Function, no_grad
 from minigrad.nn import Module
 from minigrad.observe import Observer, observe
 from minigrad.tensor import Tensor
+from minigrad.training.config import Builder, Config, ConfigError
+from minigrad.training.recipes import own_image_size
 
-ERRORS = ()
+ERRORS = (ConfigError,)
 
 
 class Stage(NamedTuple):
@@ -27,6 +29,16 @@ class Stage(NamedTuple):
     shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
+
+
+class Published(NamedTuple):
+    """What a paper's table says of a stage, beside what was counted: weights in units of 1,024, multiply-adds in
+    millions; and why they differ, if they do."""
+
+    name: str
+    weights: tuple[float, float]
+    multiply_adds: tuple[float, float]
+    remark: str
 
 
 class MultiplyAdds(Observer):
@@ -69,16 +81,41 @@ def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
     ]
 
 
+def beside_the_paper(builder: Builder) -> list[Published]:
+    """The paper's figures beside those of the network for 3x224x224 and 1000 classes, which are counted.
+
+    The figures are the network's attribute `published`: weights and multiply-adds by stage, or several stages with
+    commas between, and remarks on some. Networks without it have no lines.
+    """
+    counts, remarks = getattr(builder, "published", ({}, {}))
+    if not counts:
+        return []
+    model = builder(in_channels=3, num_classes=1000, image_size=224)
+    of_stage = {stage.name: stage for stage in stages(model, 3, 224)}
+    weights = {
+        name: sum(p.data.size for p in module.parameters() if p.ndim > 1)
+        for name, module in model.named_modules() if name in of_stage
+    }  # fmt: skip
+    lines = []
+    for name, papers in counts.items():
+        parts = name.split(", ")
+        counted = sum(weights[part] for part in parts) / 1024, sum(of_stage[part].multiply_adds for part in parts) / 1e6
+        first, second = zip(papers, counted, strict=True)
+        lines.append(Published(name, first, second, remarks.get(name, "")))
+    return lines
+
+
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, run one image of zeros through the network, print a table. Returns the exit status."""
     p = argparse.ArgumentParser(prog=program("summary"), description="Follow the shapes through the network.")
-    p.add_argument("--image-size", type=at_least(1), default=96, metavar="N", help="pixels, default 96")
+    size = own_image_size(builder)
+    p.add_argument("--image-size", type=at_least(1), default=size, metavar="N", help=f"pixels, default {size}")
     p.add_argument("--in-channels", type=at_least(1), default=1, metavar="N", help="default 1")
     p.add_argument("--num-classes", type=at_least(1), default=10, metavar="N", help="default 10")
+    add_options_of(builder, p)
     options = p.parse_args(arguments)
-    model = builder(
-        in_channels=options.in_channels, num_classes=options.num_classes, image_size=options.image_size
-    )
+    shapes = {name: getattr(options, name) for name in ("in_channels", "num_classes", "image_size")}
+    model = Config(builder.__name__, model=given_of(builder, options), **shapes).build_model(builder)
     table = Table("stage", "output")
     for column in ("parameters", "multiply-adds"):
         table.add_column(column, justify="right")
@@ -89,5 +126,23 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     table.add_section()
     totals = (sum(stage.parameters for stage in rows), sum(stage.multiply_adds for stage in rows))
     table.add_row("total", "", *(f"{total:,}" for total in totals))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if lines := beside_the_paper(builder):
+        _print_beside_the_paper(console, lines)
     return 0
+
+
+def _print_beside_the_paper(console: Console, lines: list[Published]) -> None:
+    table = Table("stage", title="The paper's Table 1, for 3 x 224 x 224 and 1000 classes")
+    for column in ("K weights", "counted", "", "M mult-adds", "counted", ""):
+        table.add_column(column, justify="right")
+    for line in lines:
+        cells = []
+        for papers, counted in (line.weights, line.multiply_adds):
+            cells += [f"{papers:,g}", f"{counted:,.1f}", f"{papers / counted - 1:+.1%}"]
+        table.add_row(line.name, *cells)
+    console.print(table)
+    for line in lines:
+        if line.remark:
+            console.print(f"{line.name}: {line.remark}")

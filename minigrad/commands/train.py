@@ -5,33 +5,36 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
 from kernels import threads
 from minigrad import device, random
-from minigrad.commands import COMMANDS, INTERRUPTED, Builder
-from minigrad.commands.arguments import at_least, device_name, rate, thread_count
+from minigrad.commands import COMMANDS, INTERRUPTED
+from minigrad.commands.arguments import at_least, device_name, thread_count
 from minigrad.commands.profile import profile_table
+from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
 from minigrad.profiler import Profiler
-from minigrad.training import Config, Diverged, Stopped, Trainer
+from minigrad.training import Config, Diverged, Stopped, Trainer, recipes, tensorboard
 from minigrad.training.checkpoint import NAME, CheckpointError
-from minigrad.training.config import OPTIMIZERS, RATES, ConfigError
+from minigrad.training.config import Builder, ConfigError
 from minigrad.training.metrics import MetricsError
 
-ERRORS = (DataError, Diverged, CheckpointError, ConfigError, MetricsError, device.DeviceError, OSError)
-
-# Options that make a run what it is. A resumed run has its own, so they have no default here.
-SETTINGS = ("epochs", "batch_size", "image_size", "lr", "optimizer", "seed", "train_limit", "test_limit")
+ERRORS = (
+    DataError, Diverged, CheckpointError, ConfigError, MetricsError, tensorboard.TensorBoardError, device.DeviceError,
+    OSError,
+)  # fmt: skip
 
 # Those that a run's folder does not keep, and that a resumed run must be told again.
-OTHERS = ("device", "precision", "kernels", "data_dir", "log_every", "checkpoint_every", "threads", "profile")
+OTHERS = (
+    "device", "precision", "kernels", "data_dir", "log_every", "checkpoint_every", "threads", "profile", "tensorboard",
+)  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(builder: Builder) -> argparse.ArgumentParser:
     """All options of `train`."""
     p = argparse.ArgumentParser(
         usage="%(prog)s [train] [options]",
@@ -44,15 +47,6 @@ def parser() -> argparse.ArgumentParser:
                    help="how a GPU multiplies matrices; tf32 rounds to 10 bits and is faster")
     p.add_argument("--kernels", choices=("cuda", "numba"), default="cuda",
                    help="what im2col and col2im are written in on a GPU: CUDA C++, or Numba to compare it with")
-    p.add_argument("--epochs", type=at_least(1), metavar="N", help=f"default {Config.epochs}")
-    p.add_argument("--batch-size", type=at_least(1), metavar="N", help=f"default {Config.batch_size}")
-    p.add_argument("--image-size", type=at_least(1), metavar="N", help=f"pixels, default {Config.image_size}")
-    rates = ", ".join(f"{value:g} for {name}" for name, value in RATES.items())
-    p.add_argument("--lr", type=rate, metavar="F", help=f"highest learning rate, default {rates}")
-    p.add_argument("--optimizer", choices=OPTIMIZERS, metavar="NAME", help=f"{', '.join(OPTIMIZERS)}; default adam")
-    p.add_argument("--seed", type=at_least(0, below=2**64), metavar="N", help="default 0")
-    p.add_argument("--train-limit", type=at_least(1), metavar="N", help="use only the first N training images")
-    p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder of the run, default runs/<date and time>")
     p.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
@@ -62,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
                    help="save after so many steps too, not only after each epoch")
     p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
     p.add_argument("--profile", action="store_true", help="print at the end which operations took the time")
+    p.add_argument("--tensorboard", action="store_true", help="write the metrics for TensorBoard too")
+    add_settings(p, builder)
     return p
 
 
@@ -87,7 +83,7 @@ def _twins(name: str) -> AbstractContextManager[None]:
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, prepare the run's folder, train. Returns the exit status."""
-    p = parser()
+    p = parser(builder)
     options = p.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     place, remark = device.choose(options.device)
@@ -100,22 +96,23 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     elif options.kernels != "cuda":
         p.error("--kernels: only a GPU has a choice, and this run is on the CPU")
     twins = nullcontext() if place == device.CPU else _twins(options.kernels)
-    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    if options.tensorboard:
+        tensorboard.check()
+    settings = given(options, builder)
     if options.resume:
-        if settings or options.out:
-            given = ", ".join("--" + name.replace("_", "-") for name in (*settings, *(["out"] if options.out else [])))
-            p.error(f"--resume goes on with the settings of the run; not allowed beside it: {given}")
+        beside = [*settings.pop("model", {}), *settings, *(["out"] if options.out else [])]
+        if beside:
+            names = ", ".join("--" + name.replace("_", "-") for name in beside)
+            p.error(f"--resume goes on with the settings of the run; not allowed beside it: {names}")
         run, config = options.resume, Config.load(options.resume, builder.__name__)
     else:
-        settings.setdefault("lr", RATES[settings.get("optimizer", Config.optimizer)])
-        config = Config(network=builder.__name__, **settings)
+        config = recipes.settings(builder, settings.pop("recipe", Config.recipe), settings)
         run = options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
         if (run / NAME).exists() or (run / "config.json").exists():
             p.error(f"--out: {run} holds a run already; go on with it by --resume {run}, or choose another folder")
     data = load(options.data_dir)
     random.manual_seed(config.seed)
-    model = builder(in_channels=config.in_channels, num_classes=config.num_classes, image_size=config.image_size)
-    model.to(place)
+    model = config.build_model(builder).to(place)
     if not options.resume:
         run.mkdir(parents=True, exist_ok=True)
         config.save(run)
@@ -126,11 +123,13 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         trainer.resume()
     console.print(
         f"{config.network}, {sum(p.data.size for p in model.parameters()):,} parameters; "
-        f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} test images; run folder {run}"
+        f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} {trainer.tested} images; "
+        f"run folder {run}"
     )
     try:
         full = device.memory_errors("a smaller --batch-size or --image-size needs less")
-        with threads.limit(options.threads), _shown(profiler, console), full, twins:
+        board = closing(tensorboard.Board(run, trainer.position.step)) if options.tensorboard else nullcontext()
+        with threads.limit(options.threads), _shown(profiler, console), full, twins, board as trainer.board:
             result = trainer.train()
     except Stopped as stopped:
         again = ["python", sys.argv[0], "--resume", str(run)]

@@ -2,54 +2,134 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from minigrad import optim
+from minigrad.data import Augmentation
 from minigrad.nn import Module
 from minigrad.training.files import write_atomically
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-RATES = {"adam": 1e-3, "adamw": 1e-3, "sgd": 0.01}
-"""Base learning rate for each optimiser, if none is given."""
-MOMENTUM = 0.9
+OPTIMIZERS: dict[str, dict[str, float]] = {
+    "adam": {"lr": 1e-3}, "adamw": {"lr": 1e-3, "weight_decay": 0.01}, "sgd": {"lr": 0.01},
+}  # fmt: skip
+"""What suits each optimiser, if nothing else is given."""
+SCHEDULES = ("cosine", "constant", "step")
 WARM_UP_STEPS = 20
+LIMITS = {
+    "momentum": 1, "weight_decay": math.inf, "label_smoothing": 1, "shift": math.inf, "erase": math.inf,
+    "averaging": 1, "seed": 2**64, "hold_out": math.inf,
+}  # fmt: skip
+"""Settings that may be 0, and what they stay below. Other numbers are above 0."""
+
+
+class Builder(Protocol):
+    """A network's class: calling it gives a network with fresh weights.
+
+    It takes in_channels, num_classes and image_size by name, and options of its own, whose types its constructor tells.
+    """
+
+    __name__: str
+
+    def __call__(self, *args: Any, **options: Any) -> Module: ...
 
 
 class ConfigError(ValueError):
-    """A config.json that cannot be used; the message names the file and what is wrong."""
+    """Settings that cannot be used; the message names them, their file, and what is wrong."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of a run. The learning rate climbs for WARM_UP_STEPS steps, then falls along a cosine to zero.
+    """The settings of a run; ConfigError if one makes no sense.
 
-    network: name of the model's class. train_limit, test_limit: use only the first so many images; None for all.
+    network: name of the model's class; model: options of its constructor. recipe: where the settings came from.
+
+    lr: the highest learning rate. schedule: "cosine" climbs for WARM_UP_STEPS steps and then falls along a cosine to
+    zero; "constant"; "step" falls by 4 % every 8 epochs. momentum: of sgd; the others have their own. label_smoothing:
+    share of the target that is spread over all classes. flip, shift, crop, erase: see minigrad.data.Augmentation.
+    averaging: how much of the averaged weights stays in each step (minigrad.optim.WeightAverage); 0 for no average.
+
+    train_limit, test_limit: use only the first so many images; None for all. hold_out: keep the last so many training
+    images out of training and test on them, and not on the test images.
     """
 
     network: str
+    recipe: str = "adam"
+    model: dict[str, Any] = field(default_factory=dict)
     image_size: int = 96
     in_channels: int = 1
     num_classes: int = 10
-    epochs: int = 1
-    batch_size: int = 64
+    epochs: int = 5
+    batch_size: int = 128
     optimizer: str = "adam"
-    lr: float = RATES["adam"]
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    label_smoothing: float = 0.0
+    flip: bool = False
+    shift: int = 0
+    crop: float = 1.0
+    erase: float = 0.0
+    averaging: float = 0.0
     seed: int = 0
     train_limit: int | None = None
     test_limit: int | None = None
+    hold_out: int = 0
+
+    def __post_init__(self) -> None:
+        for name, expected in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            allowed = {float: int | float, dict[str, Any]: dict}.get(expected, expected)
+            if not isinstance(value, allowed) or (isinstance(value, bool) and expected is not bool):
+                raise ConfigError(f"{name}: given {value!r}, expected {expected}")
+            if name in LIMITS:
+                if not 0 <= value < LIMITS[name]:
+                    raise ConfigError(f"{name}: given {value!r}, expected 0 or more, and below {LIMITS[name]}")
+            elif isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < math.inf:
+                raise ConfigError(f"{name}: given {value!r}, expected more than 0")
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}: given {getattr(self, name)!r}, expected one of {tuple(known)}")
+        try:
+            self.augmentation  # noqa: B018  (checks its own values)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to the training images."""
+        return Augmentation(self.flip, self.shift, self.crop, self.erase)
+
+    def build_model(self, builder: Builder) -> Module:
+        """The network with fresh weights. ConfigError if it does not take the options in `model`."""
+        try:
+            return builder(
+                in_channels=self.in_channels, num_classes=self.num_classes, image_size=self.image_size, **self.model
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.network}: {error}") from error
 
     def build_optimizer(self, model: Module) -> optim.Optimizer:
         """The optimiser named by `optimizer`, over all parameters of the model."""
         if self.optimizer == "sgd":
-            return optim.SGD(model.parameters(), self.lr, momentum=MOMENTUM)
+            return optim.SGD(model.parameters(), self.lr, self.momentum, self.weight_decay)
         kind = optim.AdamW if self.optimizer == "adamw" else optim.Adam
-        return kind(model.parameters(), self.lr)
+        return kind(model.parameters(), self.lr, weight_decay=self.weight_decay)
 
     def build_schedule(self, optimizer: optim.Optimizer, steps_per_epoch: int) -> optim.Schedule:
         """The learning rate of every step of the run."""
+        if self.schedule == "constant":
+            return optim.Schedule(optimizer)
+        if self.schedule == "step":
+            return optim.StepLR(optimizer, 8 * steps_per_epoch, gamma=0.96)
         return optim.WarmUp(optim.CosineLR(optimizer, self.epochs * steps_per_epoch), WARM_UP_STEPS)
+
+    def build_average(self, model: Module) -> optim.WeightAverage | None:
+        """The average of the weights, if there is to be one."""
+        return optim.WeightAverage(model.parameters(), self.averaging) if self.averaging else None
 
     def save(self, run: Path) -> None:
         """Write config.json into the run's folder."""
@@ -65,18 +145,14 @@ class Config:
             raise ConfigError(f"{path}: {error.strerror}; expected the folder of a training run") from None
         except ValueError as error:
             raise ConfigError(f"{path}: not JSON: {error}") from None
-        types = get_type_hints(cls)
-        if not isinstance(settings, dict) or settings.keys() != types.keys():
+        names = {each.name for each in dataclasses.fields(cls)}
+        if not isinstance(settings, dict) or settings.keys() != names:
             given = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
-            raise ConfigError(f"{path}: given {given}, expected exactly {sorted(types)}")
-        for name, expected in types.items():
-            value = settings[name]
-            if not isinstance(value, expected) or isinstance(value, bool):
-                raise ConfigError(f"{path}: {name}: given {value!r}, expected {expected}")
-            if isinstance(value, int | float) and value <= 0 and (name, value) != ("seed", 0):
-                raise ConfigError(f"{path}: {name}: given {value!r}, expected more than 0")
-        if settings["optimizer"] not in OPTIMIZERS:
-            raise ConfigError(f"{path}: optimizer: given {settings['optimizer']!r}, expected one of {OPTIMIZERS}")
-        if settings["network"] != network:
-            raise ConfigError(f"{path}: the run is of a {settings['network']}, expected a {network}")
-        return cls(**settings)
+            raise ConfigError(f"{path}: given {given}, expected exactly {sorted(names)}")
+        try:
+            config = cls(**settings)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        if config.network != network:
+            raise ConfigError(f"{path}: the run is of a {config.network}, expected a {network}")
+        return config

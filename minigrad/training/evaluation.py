@@ -1,12 +1,14 @@
-"""Testing: how well a model does on images that it did not learn from."""
+"""Testing: how well a model, or several together, does on images that it did not learn from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from rich.console import Console
 
 from kernels.layout import Array
+from kernels.views import named, whole_views
 from minigrad import device, functional as F
 from minigrad.data import batches
 from minigrad.function import no_grad
@@ -16,14 +18,20 @@ from minigrad.training.config import Config
 from minigrad.training.progress import Reporter
 
 BATCH_SIZE = 128
+SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+"""Where a test-time view begins, in pixels down and to the right."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """loss: mean cross-entropy. confusion: (true class, predicted class) counts of images, int64."""
+    """loss: mean cross-entropy. confusion: (true class, predicted class) counts of images, int64.
+
+    probabilities: (M, C) float64, of the classes for each image, in the images' order.
+    """
 
     loss: float
     confusion: Array
+    probabilities: Array
 
     @property
     def accuracy(self) -> float:
@@ -33,37 +41,82 @@ class Evaluation:
 
 def evaluate(
     model: Module, images: Array, labels: Array, config: Config, console: Console, log_every: int,
-    after_batch: Callable[[], None] = lambda: None,
+    after_batch: Callable[[], None] = lambda: None, views: Sequence[Array | None] = (None,),
 ) -> Evaluation:
     """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,), and show the progress.
 
     The images and labels are on the device that the model is on.
 
     log_every: without a terminal, a line of progress each so many batches. after_batch: called after each; it may
-    raise to end the test. The model's mode is restored afterwards.
+    raise to end the test. The model's mode is restored afterwards. views: ways to look at all the images, one after the
+    other, such as `ten_views`; the probabilities are averaged over them. None is the images as they are.
     """
-    done, total = 0, -(-len(images) // BATCH_SIZE)
-    losses, predicted = [], []  # left on the device until the end: to look at a number there is to wait for it
+    done, total = 0, len(views) * -(-len(images) // BATCH_SIZE)
+    losses, seen = [], []  # left on the device until the end: to look at a number there is to wait for it
     was_training = model.training
     model.eval()
     try:
         with no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
-            loader = batches(images, labels, BATCH_SIZE, config.image_size, config.in_channels)
-            for number, (x, y) in enumerate(loader, start=1):
+            loaders = (
+                batches(images, labels, BATCH_SIZE, config.image_size, config.in_channels, views=view) for view in views
+            )
+            for number, (x, y) in enumerate(chain.from_iterable(loaders), start=1):
                 logits = model(Tensor(x))
                 losses.append(F.cross_entropy(logits, y, reduction="sum").data)
-                with device.holding(logits.data):
-                    predicted.append(logits.data.argmax(axis=1))
+                seen.append(logits.data)
                 done += len(y)
                 reporter.show(number, f"{done} images")
                 after_batch()
     finally:
         model.train(was_training)
-    confusion = np.zeros((config.num_classes, config.num_classes), np.int64)
+    labels = device.host(labels)
     if not done:
-        return Evaluation(0.0, confusion)
+        return mean_prediction(np.zeros((1, 0, config.num_classes)), labels)
     with device.holding(*losses):
-        everything = np.concatenate(predicted), np.stack(losses)
-    guesses, sums = (device.host(array) for array in everything)
-    np.add.at(confusion, (device.host(labels), guesses), 1)
-    return Evaluation(sum(sums.tolist()) / done, confusion)
+        everything = np.concatenate(seen), np.stack(losses)
+    logits, sums = (device.host(array) for array in everything)
+    probabilities = softmax(logits).reshape(len(views), len(images), config.num_classes)
+    if len(views) > 1:
+        return mean_prediction(probabilities, labels)
+    counts = _confusion(labels, logits.argmax(axis=1), config.num_classes)
+    return Evaluation(sum(sums.tolist()) / done, counts, probabilities[0])
+
+
+def ten_views(count: int, height: int, width: int) -> list[Array]:
+    """Ten ways to look at `count` images of height x width pixels, as `evaluate` takes them: (count, 9) int32 each.
+
+    They are the image and its mirror image, each as it is and moved by one pixel each way, with zeros coming in. The
+    paper looks at 144 crops, mirrored and not (C. Szegedy et al., 2015, section 7); these images have no edge to crop.
+    """
+    views = []
+    for mirrored in (0, 1):
+        for top, left in SHIFTS:
+            views.append(whole_views(count, height, width))
+            view = named(views[-1])
+            view["top"], view["left"], view["mirrored"] = top, left, mirrored
+    return views
+
+
+def mean_prediction(probabilities: Array, labels: Array) -> Evaluation:
+    """What several predictions, (K, M, C) float64, come to together, for labels (M,): their mean is the prediction.
+
+    So the paper takes an ensemble's: "softmax probabilities are averaged" (C. Szegedy et al., 2015, section 7).
+    """
+    mean = probabilities.mean(axis=0)
+    true = mean[np.arange(len(mean)), labels]
+    loss = -np.log(np.maximum(true, np.finfo(np.float64).tiny)).mean() if len(mean) else 0.0
+    return Evaluation(float(loss), _confusion(labels, mean.argmax(axis=1), mean.shape[1]), mean)
+
+
+def softmax(logits: Array) -> Array:
+    """Logits (M, C) -> probabilities (M, C) float64."""
+    logits = logits.astype(np.float64)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _confusion(labels: Array, predicted: Array, num_classes: int) -> Array:
+    """How many images of each class (rows) are taken for each (columns): (num_classes, num_classes) int64."""
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts

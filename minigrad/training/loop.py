@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -14,17 +14,19 @@ from rich.console import Console
 
 import kernels
 from kernels.layout import Array
-from minigrad import device, functional as F
-from minigrad.data import CLASS_NAMES, FashionMNIST, batches, epoch_order
+from minigrad import device
+from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
 from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
-from minigrad.training import checkpoint, metrics, plots
+from minigrad.training import averaged, checkpoint, metrics, plots
 from minigrad.training.checkpoint import Position
-from minigrad.training.config import Config
+from minigrad.training.config import Config, ConfigError
 from minigrad.training.evaluation import Evaluation, evaluate
+from minigrad.training.objective import score
 from minigrad.training.progress import Reporter
 from minigrad.training.step_log import StepLog
+from minigrad.training.tensorboard import Board
 
 
 class Diverged(RuntimeError):  # noqa: N818  (what happened, not what went wrong in the code)
@@ -33,6 +35,19 @@ class Diverged(RuntimeError):  # noqa: N818  (what happened, not what went wrong
 
 class Stopped(RuntimeError):  # noqa: N818
     """The user has stopped the run, which is saved."""
+
+
+def data_of(data: FashionMNIST, config: Config) -> tuple[tuple[Array, Array], tuple[Array, Array], str]:
+    """Images and labels to train on, those to test on, and what the latter are called: "test" or "validation"."""
+    kept = len(data.train_images) - config.hold_out
+    if kept < 1:
+        raise ConfigError(f"hold_out: given {config.hold_out}, expected fewer than {len(data.train_images)} images")
+    train = data.train_images[:kept][: config.train_limit], data.train_labels[:kept][: config.train_limit]
+    test, name = (data.test_images, data.test_labels), "test"
+    if config.hold_out:
+        test, name = (data.train_images[kept:], data.train_labels[kept:]), "validation"
+    images, labels = test
+    return train, (images[: config.test_limit], labels[: config.test_limit]), name
 
 
 class Trainer:
@@ -52,16 +67,17 @@ class Trainer:
     ) -> None:
         self.model, self.config, self.run, self.console = model, config, run, console
         weight = next(model.parameters()).data
-        self.train_images = device.beside(weight, data.train_images[: config.train_limit])
-        self.train_labels = device.beside(weight, data.train_labels[: config.train_limit])
-        self.test_images = device.beside(weight, data.test_images[: config.test_limit])
-        self.test_labels = device.beside(weight, data.test_labels[: config.test_limit])
+        train, test, self.tested = data_of(data, config)
+        self.train_images, self.train_labels = (device.beside(weight, array) for array in train)
+        self.test_images, self.test_labels = (device.beside(weight, array) for array in test)
         self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
         self.optimizer = config.build_optimizer(model)
         self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
         self.log = StepLog(weight, min(log_every, self.steps_per_epoch) if kernels.is_on_card(weight) else 1)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
+        self.average = config.build_average(model)
         self.position = Position()
+        self.board: Board | None = None
         self.stopping = False
 
     @property
@@ -71,7 +87,7 @@ class Trainer:
     def resume(self) -> None:
         """Go on from the run's checkpoint; without one, from the beginning. CheckpointError if it does not fit."""
         if self.checkpoint.exists():
-            self.position = checkpoint.load(self.checkpoint, self.model, self.optimizer)
+            self.position = checkpoint.load(self.checkpoint, self.model, self.optimizer, self.average)
             self.schedule.go_to(self.position.step)
             where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
         else:
@@ -95,12 +111,16 @@ class Trainer:
     def train_epoch(self) -> None:
         """Train to the end of the current epoch, without the test, the checkpoint and the pictures that end it."""
         at, config = self.position, self.config
-        order = epoch_order(len(self.train_images), config.seed, at.epoch)
+        count, height, width = self.train_images.shape
+        order = epoch_order(count, config.seed, at.epoch)
+        views = None
+        if config.augmentation != Augmentation():
+            views = config.augmentation.views(count, height, width, config.image_size, config.seed, at.epoch)
         title = f"epoch {at.epoch + 1}/{config.epochs}"
         self.model.train()
         loader = batches(
             self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
-            order=order, start=at.batch,
+            order=order, start=at.batch, views=views,
         )
         watching = self.profiler.watch() if self.profiler else nullcontext()
         with watching, Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
@@ -117,7 +137,7 @@ class Trainer:
                 at.seconds, clock = at.seconds + now - clock, now
                 reporter.show(
                     at.batch,
-                    f"loss {at.loss_sum / at.images:.4f}  accuracy {at.correct / at.images:.4f}  "
+                    f"{self._losses()}  accuracy {at.correct / at.images:.4f}  "
                     f"{at.images / at.seconds:.1f} images/s",
                 )
                 if self.stopping:
@@ -140,13 +160,14 @@ class Trainer:
 
     def _step(self, x: Array, y: Array) -> None:
         """One step of the optimiser: (N, C, S, S) images and (N,) labels. What it came to is in the log."""
-        logits = self.model(Tensor(x))
-        loss = F.cross_entropy(logits, y)
-        self.log.note(self.position.step + 1, self.optimizer.lr, logits.data, y, loss.data)
+        total, heads = score(self.model(Tensor(x)), y, self.config.label_smoothing)
+        self.log.note(self.position.step + 1, self.optimizer.lr, y, total, heads)
         self.optimizer.zero_grad()
-        loss.backward()
+        total.loss.backward()
         with self._part("optimizer"):
             self.optimizer.step(self.log.halted)
+            if self.average:
+                self.average.step(self.log.halted)
         self.schedule.step()
 
     def _read_log(self) -> None:
@@ -157,43 +178,70 @@ class Trainer:
                 raise self._diverged(f"the loss is {record.loss}", record.step, record.rate)
             at.images, at.correct = at.images + record.images, at.correct + record.correct
             at.loss_sum += record.loss * record.images
+            for name, loss in record.head_losses.items():
+                at.head_sums[name] = at.head_sums.get(name, 0.0) + loss * record.images
             line = {"step": record.step, "loss": record.loss, "accuracy": record.correct / record.images}
-            metrics.append(self.run / metrics.STEPS, line | {"lr": record.rate})
+            line |= {f"{name}_loss": loss for name, loss in record.head_losses.items()}
+            line |= {"lr": record.rate}
+            metrics.append(self.run / metrics.STEPS, line)
+            if self.board:
+                self.board.add("step", line)
+
+    def _losses(self) -> str:
+        """The epoch's mean loss so far, and where there are several classifiers, that of each."""
+        at = self.position
+        heads = ", ".join(f"{name} {total / at.images:.4f}" for name, total in at.head_sums.items())
+        return f"loss {at.loss_sum / at.images:.4f}" + (f" ({heads})" if heads else "")
 
     def _finish_epoch(self) -> Evaluation:
         """Test, record the epoch, draw, and save."""
         self._save()  # so that a run that ends in its test need not train the epoch again
         at = self.position
         began = time.perf_counter()
-        result = evaluate(
-            self.model, self.test_images, self.test_labels, self.config, self.console, self.log_every,
-            after_batch=self._stop_if_asked,
-        )
+        results = {self.tested: self._evaluate()}
+        if self.average:
+            with averaged.averaged(self.model, self.average, self.train_images, self.config):
+                results[f"averaged_{self.tested}"] = self._evaluate()
+                self._guarded(checkpoint.save_model, self.run / averaged.NAME, self.model)
         record: dict[str, Any] = {
-            "epoch": at.epoch + 1,
-            "train_loss": at.loss_sum / at.images,
-            "train_accuracy": at.correct / at.images,
-            "test_loss": result.loss,
-            "test_accuracy": result.accuracy,
-            "images_per_second": at.images / at.seconds,
-            "seconds": at.seconds + time.perf_counter() - began,
+            "epoch": at.epoch + 1, "train_loss": at.loss_sum / at.images, "train_accuracy": at.correct / at.images,
+        }  # fmt: skip
+        record |= {f"train_{name}_loss": total / at.images for name, total in at.head_sums.items()}
+        for name, result in results.items():
+            record |= {f"{name}_loss": result.loss, f"{name}_accuracy": result.accuracy}
+        record |= {
+            "images_per_second": at.images / at.seconds, "seconds": at.seconds + time.perf_counter() - began,
             "step": at.step,
-        }
+        }  # fmt: skip
         metrics.append(self.run / metrics.EPOCHS, record)
+        tests = (f"{n.replace('_', ' ')} loss {r.loss:.4f} accuracy {r.accuracy:.4f}" for n, r in results.items())
         self.console.print(
-            f"epoch {at.epoch + 1}: train loss {record['train_loss']:.4f} accuracy {record['train_accuracy']:.4f}, "
-            f"test loss {result.loss:.4f} accuracy {result.accuracy:.4f}, {record['seconds']:.0f} s"
+            f"epoch {at.epoch + 1}: train {self._losses()} accuracy {record['train_accuracy']:.4f}, "
+            f"{', '.join(tests)}, {record['seconds']:.0f} s"
         )
         at.next_epoch()
         self._save()
+        if self.board:
+            self.board.add("epoch", record)  # after it is saved, or a run that ends in between would add it twice
         steps, epochs = (metrics.read(self.run / name) for name in (metrics.STEPS, metrics.EPOCHS))
-        plots.curves(self.run / "curves.png", steps, epochs)
-        plots.confusion(self.run / "confusion.png", result.confusion, CLASS_NAMES)
-        return result
+        plots.curves(self.run / "curves.png", steps, epochs, [*results])
+        last = [*results.values()][-1]
+        plots.confusion(self.run / "confusion.png", last.confusion, CLASS_NAMES)
+        return last
+
+    def _evaluate(self) -> Evaluation:
+        return evaluate(
+            self.model, self.test_images, self.test_labels, self.config, self.console, self.log_every,
+            after_batch=self._stop_if_asked,
+        )
 
     def _save(self) -> None:
+        self._guarded(checkpoint.save, self.checkpoint, self.model, self.optimizer, self.position, self.average)
+
+    def _guarded(self, save: Callable[..., None], *arguments: Any) -> None:
+        """Call `save`. Diverged if a number that it should write is not finite."""
         try:
-            checkpoint.save(self.checkpoint, self.model, self.optimizer, self.position)
+            save(*arguments)
         except FloatingPointError as error:
             raise self._diverged(str(error), self.position.step, self.optimizer.lr) from None
 

@@ -1,4 +1,4 @@
-"""The pictures of a run: its learning curves and its confusion matrix."""
+"""The pictures of a run: its learning curves, its confusion matrix, and its worst mistakes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +18,10 @@ def _save(figure: Any, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def curves(path: Path, steps: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]]) -> None:
-    """Loss and accuracy over the optimiser's steps, with the test results after each epoch."""
+def curves(
+    path: Path, steps: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]], tests: Sequence[str]
+) -> None:
+    """Loss and accuracy over the optimiser's steps, with the results after each epoch of `tests`, such as "test"."""
     from matplotlib.figure import Figure  # here, so that only runs that draw load it
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -32,7 +34,9 @@ def curves(path: Path, steps: Sequence[dict[str, Any]], epochs: Sequence[dict[st
         if len(y) > window:
             smooth = np.convolve(y, np.ones(window) / window, mode="valid")
             axes.plot(x[window - 1 :], smooth, color="tab:blue", label=f"training, mean of {window} steps")
-        axes.plot(ends, [record[f"test_{name}"] for record in epochs], "o-", color="tab:orange", label="test")
+        for test, colour in zip(tests, ("tab:orange", "tab:green"), strict=False):
+            values = [record[f"{test}_{name}"] for record in epochs]
+            axes.plot(ends, values, "o-", color=colour, label=test.replace("_", " "))
         axes.set(xlabel="step", title=name)
         axes.grid(alpha=0.3)
         axes.legend()
@@ -54,4 +58,27 @@ def confusion(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
+    _save(figure, path)
+
+
+def gallery(path: Path, images: Array, labels: Array, probabilities: Array, class_names: Sequence[str]) -> None:
+    """The most confident mistakes among images (M, H, W) uint8, each with its true class and what it was taken for.
+
+    labels: (M,). probabilities: (M, C), of the classes for each image.
+    """
+    from matplotlib.figure import Figure
+
+    rows, columns = 5, 6
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    (wrong,) = np.nonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: rows * columns]
+    figure = Figure(figsize=(12, 11), layout="constrained")
+    figure.suptitle(f"{len(worst)} of {len(wrong)} mistakes in {len(labels)} images, the most confident first")
+    grid = figure.subplots(rows, columns)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, index in zip(grid.flat, worst, strict=False):
+        axes.imshow(images[index], cmap="gray", vmin=0, vmax=255)
+        names = f"{class_names[labels[index]]} →\n{class_names[predicted[index]]}"
+        axes.set_title(f"{names} {confidence[index]:.2f}", fontsize=9)
     _save(figure, path)

@@ -1,5 +1,6 @@
 """What training steps came to: noted where it was computed, and read now and then."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -7,16 +8,21 @@ import numpy as np
 import kernels
 from kernels.layout import Array
 from minigrad import device
+from minigrad.training.objective import Scored
 
 
 class Record(NamedTuple):
-    """One step of the optimiser. loss: mean over the batch. correct: of so many images. rate: the learning rate."""
+    """One step of the optimiser. loss: mean over the batch. correct: of so many images. rate: the learning rate.
+
+    head_losses: of each classifier by name, where the network has several.
+    """
 
     step: int
     loss: float
     correct: int
     images: int
     rate: float
+    head_losses: dict[str, float]
 
 
 class StepLog:
@@ -31,7 +37,8 @@ class StepLog:
     """
 
     def __init__(self, beside: Array, capacity: int) -> None:
-        self._numbers = device.beside(beside, np.zeros((capacity, 2), beside.dtype))
+        self._beside, self._capacity = beside, capacity
+        self._heads: tuple[str, ...] | None = None  # known after the first step
         self._noted: list[tuple[int, int, float]] = []
         self.halted = device.beside(beside, np.zeros(1, np.int64))
 
@@ -41,20 +48,25 @@ class StepLog:
     @property
     def full(self) -> bool:
         """Whether `read` must come before the next `note`."""
-        return len(self) == len(self._numbers)
+        return len(self) == self._capacity
 
-    def note(self, step: int, rate: float, logits: Array, target: Array, loss: Array) -> None:
-        """Note a step: logits (N, C), target (N,) int64, and the mean loss."""
-        place = self._numbers[len(self)]
-        with device.holding(logits):
-            kernels.serving(logits).note_step(logits, target, loss, step, place, self.halted)
+    def note(self, step: int, rate: float, target: Array, total: Scored, heads: Mapping[str, Scored]) -> None:
+        """Note a step: what minigrad.training.objective.score has made of target (N,) int64."""
+        if self._heads is None:
+            self._heads = tuple(heads)
+            # Loss and right answers of the whole, and then of each classifier.
+            self._numbers = device.zeros_like(self._beside, (self._capacity, 1 + len(heads), 2))
+        for place, (logits, loss) in zip(self._numbers[len(self)], (total, *heads.values()), strict=True):
+            with device.holding(logits.data):
+                kernels.serving(logits.data).note_step(logits.data, target, loss.data, step, place, self.halted)
         self._noted.append((step, len(target), rate))
 
     def read(self) -> list[Record]:
         """The steps since the last reading. On a GPU this waits until they are done."""
         noted, self._noted = self._noted, []
         numbers = device.host(self._numbers[: len(noted)]).tolist() if noted else []
-        return [
-            Record(step, loss, int(correct), images, rate)
-            for (step, images, rate), (loss, correct) in zip(noted, numbers, strict=True)
-        ]
+        records = []
+        for (step, images, rate), ((loss, correct), *heads) in zip(noted, numbers, strict=True):
+            losses = {name: own for name, (own, _) in zip(self._heads or (), heads, strict=True)}
+            records.append(Record(step, loss, int(correct), images, rate, losses))
+        return records

@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from googlenet import GoogLeNet
 from kernels.reference import conv as reference
 from minigrad.commands import run
 from minigrad.commands.train import parser
@@ -133,7 +134,7 @@ def a_wrong_name_is_refused_and_the_good_ones_are_named(cupy: Any) -> None:
 def the_train_command_offers_what_there_is(cupy: Any) -> None:
     from kernels.cuda import columns
 
-    (option,) = [action for action in parser()._actions if action.dest == "kernels"]
+    (option,) = [action for action in parser(GoogLeNet)._actions if action.dest == "kernels"]
     assert (option.choices, option.default) == (columns.TWINS, columns.TWINS[0])
 
 

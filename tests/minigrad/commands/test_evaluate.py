@@ -1,38 +1,184 @@
 """The evaluate and summary commands."""
 
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 import googlenet
+from minigrad import device
 from minigrad.commands import run
+from minigrad.data import CLASS_NAMES, FashionMNIST
+from minigrad.training import Evaluation, averaged, evaluate, plots
+from minigrad.training.config import Config
+from minigrad.training.evaluation import mean_prediction, ten_views
+from tests import cupy_standin, on_card
+from tests.cupy_standin.counters import counters
+from tests.minigrad.commands.made_run import made_run, probabilities
 from tests.small_net import SmallNet
 
 pytestmark = pytest.mark.usefixtures("cut_data")
+Evaluate = Callable[..., str]
+
+
+@pytest.fixture
+def evaluated(capsys: pytest.CaptureFixture[str]) -> Evaluate:
+    """What the command prints on the CPU, without the lines of progress."""
+
+    def command(*words: str | Path) -> str:
+        capsys.readouterr()
+        assert run(SmallNet, ["evaluate", *map(str, words), "--device", "cpu"]) == 0
+        return "\n".join(line for line in capsys.readouterr().out.splitlines() if not line.startswith("test "))
+
+    return command
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     out = tmp_path / "run"
-    assert run(SmallNet, ["--device", "cpu", "--image-size", "28", "--out", str(out)]) == 0
+    options = ["--image-size", "28", "--epochs", "1", "--batch-size", "64", "--averaging", "0.5"]
+    assert run(SmallNet, ["--device", "cpu", *options, "--out", str(out)]) == 0
     return out
 
 
-def test_evaluate_repeats_the_last_test_of_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def figures(predicted: np.ndarray, labels: np.ndarray) -> str:
+    """How the command puts what (M, 10) probabilities come to."""
+    loss = -np.log(predicted[np.arange(len(labels)), labels]).mean()
+    return f"loss {loss:.4f}, accuracy {(predicted.argmax(axis=1) == labels).mean():.4f}"
+
+
+def test_evaluate_repeats_the_last_test_of_the_run(trained: Path, evaluated: Evaluate) -> None:
+    """The averaged model's, for this run has one, or with --raw that of the last step."""
     record = json.loads((trained / "metrics.jsonl").read_text())
-    capsys.readouterr()
-    assert run(SmallNet, ["evaluate", str(trained), "--device", "cpu"]) == 0
-    text = capsys.readouterr().out
-    assert f"loss {record['test_loss']:.4f}, accuracy {record['test_accuracy']:.4f} on 200 images" in text
-    assert "Ankle boot" in text
+    for options, prefix in ((["--raw"], "test"), ([], "averaged_test")):
+        text = evaluated(trained, *options)
+        expected = f"loss {record[f'{prefix}_loss']:.4f}, accuracy {record[f'{prefix}_accuracy']:.4f} on 200 images"
+        assert text.splitlines()[-1] == expected
+        assert ("averaged weights" in text) == (not options)
+        assert "Ankle boot" in text
+    assert record["test_loss"] != record["averaged_test_loss"]
 
 
-def test_evaluate_says_what_is_wrong(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(SmallNet, ["evaluate", str(tmp_path / "nowhere")]) == 1
-    assert "expected the folder of a training run" in capsys.readouterr().err
-    (trained / "checkpoint.safetensors").write_bytes(b"broken")
-    assert run(SmallNet, ["evaluate", str(trained), "--device", "cpu"]) == 1
+def test_an_ensemble_averages_probabilities(tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST) -> None:
+    """Of runs with images of different sizes, one of which has averaged weights; each is told apart, then together."""
+    labels = cut_data.test_labels
+    sizes = {"a": 28, "b": 20, "c": 28}
+    models = {name: made_run(tmp_path / name, seed, sizes[name]) for seed, name in enumerate(sizes)}
+    models["c"] = made_run(tmp_path / "c", 7, name=averaged.NAME)
+    each = {name: probabilities(model, cut_data.test_images, sizes[name]) for name, model in models.items()}
+    text = evaluated(*(tmp_path / name for name in sizes))
+    for name, own in each.items():
+        assert f"{tmp_path / name}: {figures(own, labels)}" in text
+    assert text.count("averaged weights") == 1
+    assert text.splitlines()[-1] == f"ensemble of 3: {figures(sum(each.values()) / 3, labels)} on 200 images"
+
+
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Images whose pixel (r, c) is what was (r + down, c + right), 0 where there was nothing."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    _, height, width = images.shape
+    return padded[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
+
+
+def test_tta_averages_over_mirrored_and_shifted_images(
+    tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST
+) -> None:
+    model = made_run(tmp_path / "run", 0)
+    seen = [
+        probabilities(model, images[:, :, ::step])
+        for images in (shifted(cut_data.test_images, *by) for by in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)))
+        for step in (1, -1)
+    ]
+    expected = figures(sum(seen) / 10, cut_data.test_labels)
+    assert expected != figures(seen[0], cut_data.test_labels)
+    text = evaluated(tmp_path / "run", "--tta")
+    assert text.splitlines()[-1] == f"{expected} on 200 images, each seen in 10 ways"
+
+
+def test_probabilities_keep_their_images(cut_data: FashionMNIST, tmp_path: Path) -> None:
+    """More images than a batch, and more than one view of them."""
+    model, console = made_run(tmp_path / "run", 0), Console(file=io.StringIO())
+    images, labels = cut_data.test_images, cut_data.test_labels
+    config = Config("SmallNet", image_size=28)
+    plain = evaluate(model, images, labels, config, console, 10)
+    np.testing.assert_allclose(plain.probabilities, probabilities(model, images), rtol=1e-4)
+    views = ten_views(*images.shape)[5:6]  # mirrored only
+    both = evaluate(model, images, labels, config, console, 10, views=[None, *views])
+    expected = (plain.probabilities + probabilities(model, images[:, :, ::-1])) / 2
+    np.testing.assert_allclose(both.probabilities, expected, rtol=1e-4)
+    nothing = evaluate(model, images[:0], labels[:0], config, console, 10)
+    assert (nothing.loss, nothing.accuracy, nothing.probabilities.shape) == (0.0, 0.0, (0, 10))
+
+
+def test_a_prediction_of_nothing_but_a_wrong_class_has_a_finite_loss() -> None:
+    sure = mean_prediction(np.array([[[1.0, 0.0]]]), np.array([1]))
+    assert 700 < sure.loss < 710
+    assert sure.confusion.tolist() == [[0, 0], [1, 0]]
+
+
+@on_card.NEEDS_GPP
+def test_nobody_waits_for_a_card_between_batches(
+    tmp_path: Path, cut_data: FashionMNIST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minigrad.training.evaluation.BATCH_SIZE", 4)
+    model, console = made_run(tmp_path / "run", 0), Console(file=io.StringIO())
+    config, waits = Config("SmallNet", image_size=28), []
+
+    def tested(place: str, count: int) -> Evaluation:
+        images, labels = (device.to(a[:count], place) for a in (cut_data.test_images, cut_data.test_labels))
+        views = ten_views(*images.shape)[:3]
+        return evaluate(model.to(place), images, labels, config, console, 10, views=views)
+
+    on_cpu = tested("cpu", 16)
+    with cupy_standin.installed():
+        for count in (4, 16):
+            counters.reset()
+            on_gpu = tested("gpu", count)
+            waits.append(counters.synchronisations)
+        model.to("cpu")
+    assert waits[0] == waits[1] > 0
+    np.testing.assert_allclose(on_gpu.probabilities, on_cpu.probabilities, rtol=1e-4)
+
+
+def test_a_gallery_shows_the_most_confident_mistakes(
+    tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = []
+    save = plots._save
+    monkeypatch.setattr(plots, "_save", lambda figure, path: (figures.append(figure), save(figure, path)))
+    model = made_run(tmp_path / "run", 0)
+    evaluated(tmp_path / "run", "--gallery", tmp_path / "mistakes.png")
+    assert (tmp_path / "mistakes.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["mistakes.png"]
+    predicted, labels = probabilities(model, cut_data.test_images), cut_data.test_labels
+    right = predicted.argmax(axis=1) == labels
+    order = np.argsort(np.where(right, 0, -predicted.max(axis=1)))[:30]
+    shown = figures[0].axes
+    assert len(shown) == 30
+    for axes, index in zip(shown, order, strict=True):
+        guess = predicted[index].argmax()
+        names = f"{CLASS_NAMES[labels[index]]} →\n{CLASS_NAMES[guess]} {predicted[index, guess]:.2f}"
+        assert axes.get_title() == names
+        np.testing.assert_array_equal(axes.images[0].get_array(), cut_data.test_images[index])
+
+
+def test_a_gallery_of_few_mistakes_leaves_places_empty(tmp_path: Path, cut_data: FashionMNIST) -> None:
+    plots.gallery(tmp_path / "one.png", cut_data.test_images[:2], np.array([0, 1]), np.eye(10)[[0, 2]], CLASS_NAMES)
+    assert (tmp_path / "one.png").stat().st_size > 1000
+
+
+def test_evaluate_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_run(tmp_path / "run", 0)
+    assert run(SmallNet, ["evaluate", str(tmp_path / "run"), str(tmp_path / "nowhere"), "--device", "cpu"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "", "all runs are looked at before the first is tested"
+    assert "expected the folder of a training run" in said.err
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"broken")
+    assert run(SmallNet, ["evaluate", str(tmp_path / "run"), "--device", "cpu"]) == 1
     assert "not a readable safetensors file" in capsys.readouterr().err
 
 

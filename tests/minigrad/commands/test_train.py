@@ -19,7 +19,7 @@ from minigrad.training.progress import Reporter
 from tests.small_net import SmallNet
 
 ROOT = Path(__file__).parents[3]
-OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "40", "--test-limit", "100")
+OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "40", "--test-limit", "100", "--epochs", "1")
 FILES = {"config.json", "metrics.jsonl", "steps.jsonl", "curves.png", "confusion.png", "checkpoint.safetensors"}
 
 pytestmark = pytest.mark.usefixtures("cut_data")
@@ -276,7 +276,7 @@ def test_a_profile_changes_no_bit_and_leaves_out_the_tests(tmp_path: Path, capsy
     """GoogLeNet, because its branches add their gradients up in place."""
     import googlenet
 
-    options = [*OPTIONS[:2], "--image-size", "32", "--batch-size", "8", "--train-limit", "16", "--test-limit", "8"]
+    options = [*OPTIONS, "--image-size", "32", "--batch-size", "8", "--train-limit", "16", "--test-limit", "8"]
     assert googlenet.main([*options, "--out", str(tmp_path / "plain")]) == 0
     assert "Conv2d" not in capsys.readouterr().out
     assert googlenet.main([*options, "--profile", "--out", str(tmp_path / "profiled")]) == 0
@@ -325,7 +325,7 @@ def test_threads_are_limited_while_it_trains_and_tests(tmp_path: Path, monkeypat
 def test_googlenet_itself_trains_from_its_command_line(tmp_path: Path) -> None:
     import googlenet
 
-    options = [*OPTIONS[:2], "--image-size", "32", "--batch-size", "16", "--train-limit", "32", "--test-limit", "16"]
+    options = [*OPTIONS, "--image-size", "32", "--batch-size", "16", "--train-limit", "32", "--test-limit", "16"]
     assert googlenet.main([*options, "--out", str(tmp_path / "run")]) == 0
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     assert googlenet.main(["evaluate", str(tmp_path / "run"), "--test-limit", "16", "--device", "cpu"]) == 0

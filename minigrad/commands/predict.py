@@ -1,0 +1,54 @@
+"""predict: what a trained model takes the clothes in image files for."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from minigrad import device
+from minigrad.commands.arguments import device_name, program
+from minigrad.commands.trained import load_trained
+from minigrad.data import CLASS_NAMES, prepare
+from minigrad.data.image_files import ImageFileError, read_image
+from minigrad.function import no_grad
+from minigrad.tensor import Tensor
+from minigrad.training.checkpoint import CheckpointError
+from minigrad.training.config import Builder, ConfigError
+from minigrad.training.evaluation import softmax
+
+ERRORS = (CheckpointError, ConfigError, ImageFileError, device.DeviceError, OSError)
+SHOWN = 5
+
+
+def main(builder: Builder, arguments: Sequence[str]) -> int:
+    """Parse, load, print a table for each image. Returns the exit status."""
+    p = argparse.ArgumentParser(
+        prog=program("predict"), description="Tell what is in image files: the likeliest classes of Fashion-MNIST.",
+        epilog="Images are brought into the form of the data set's pictures: grey, trimmed, 28x28, light on dark.",
+    )  # fmt: skip
+    p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
+    p.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG file")
+    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
+                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+    options = p.parse_args(arguments)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    place, remark = device.choose(options.device)
+    if remark:
+        console.print(remark)
+    config, model, is_average = load_trained(builder, options.run, place)
+    if is_average:
+        console.print(f"{options.run}: averaged weights")
+    for path in options.images:
+        picture = read_image(path)
+        x = prepare(device.to(picture.pixels[None], place), config.image_size, config.in_channels)
+        with no_grad():
+            logits = model(Tensor(x))
+        (probabilities,) = softmax(device.host(logits.data))
+        console.print(f"{path}:{' inverted, for its border is light' if picture.inverted else ''}")
+        table = Table("class", "probability")
+        for index in (-probabilities).argsort(kind="stable")[:SHOWN]:
+            table.add_row(CLASS_NAMES[index], f"{probabilities[index]:.4f}")
+        console.print(table)
+    return 0

@@ -1,0 +1,28 @@
+"""What a training run has learned, for the commands that use it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from minigrad.nn import Module
+from minigrad.training import averaged, checkpoint
+from minigrad.training.config import Builder, Config
+
+
+class Trained(NamedTuple):
+    """A run's model, in evaluation mode, with its settings. averaged: whether its weights are the averaged ones."""
+
+    config: Config
+    model: Module
+    averaged: bool
+
+
+def load_trained(builder: Builder, run: Path, place: str, raw: bool = False) -> Trained:
+    """The model in a run's folder, on the device called `place`: the averaged one if the run has one and not `raw`.
+
+    ConfigError or CheckpointError if the folder has none for this network.
+    """
+    config = Config.load(run, builder.__name__)
+    model = config.build_model(builder).to(place).eval()
+    has_average = not raw and (run / averaged.NAME).exists()
+    checkpoint.load_model(run / (averaged.NAME if has_average else checkpoint.NAME), model)
+    return Trained(config, model, has_average)

@@ -1,0 +1,89 @@
+"""Ordinary image files, brought into the form of Fashion-MNIST's pictures.
+
+Its authors describe how they made those out of a shop's photographs (H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST",
+2017, section 2): edges of the background's colour are trimmed, the longer side becomes 28 pixels, the picture is put
+into the middle of 28x28, its grey values are inverted, so that clothes are light on black. Here too, but for two
+things: pixels are averaged, not skipped, and a picture that is light on dark already is not inverted.
+"""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from kernels.layout import Array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIDE = 28
+FORMATS = ("PNG", "JPEG")
+SAME = round(0.05 * 255)
+"""How far a grey value may be from the background's and still be background; the share is the authors'."""
+
+
+class ImageFileError(ValueError):
+    """A file that cannot be read as an image; the message names it and what is wrong."""
+
+
+class Picture(NamedTuple):
+    """pixels: (28, 28) uint8, light on dark. inverted: whether the file's were dark on light."""
+
+    pixels: Array
+    inverted: bool
+
+
+def read_image(path: Path) -> Picture:
+    """Read a PNG or JPEG file, turned as its EXIF data say, and on white where it is transparent.
+
+    A picture of 28x28 pixels is neither trimmed nor moved. ImageFileError if the file is missing, broken, not an image,
+    or so large that Pillow takes it for an attack.
+    """
+    from PIL import Image, UnidentifiedImageError  # here, so that only who reads image files loads it
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of broken EXIF data, which Pillow passes over
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            pixels = np.asarray(_grey(path))
+    except FileNotFoundError:
+        raise ImageFileError(f"{path}: no such file") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageFileError(f"{path}: too large: {error}") from None
+    except UnidentifiedImageError:
+        raise ImageFileError(f"{path}: expected a PNG or JPEG image") from None
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow has no error of its own for what is broken further in
+        raise ImageFileError(f"{path}: cannot be read as an image: {error}") from None
+    background = int(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
+    inverted = background > 127
+    if pixels.shape != (SIDE, SIDE):
+        pixels = _fitted(pixels, background, inverted)
+    return Picture(255 - pixels if inverted else pixels, inverted)
+
+
+def _grey(path: Path) -> "Image":
+    from PIL import Image, ImageOps
+
+    with Image.open(path, formats=FORMATS) as file:
+        image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    colours = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("L")
+
+
+def _fitted(pixels: Array, background: int, inverted: bool) -> Array:
+    """(H, W) uint8 -> (28, 28): what differs from the background, the longer side 28 pixels, in the middle."""
+    from PIL import Image
+
+    differs = np.abs(pixels.astype(np.int16) - background) > SAME
+    rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
+    if rows.size:  # otherwise there is nothing but background
+        pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = (max(1, round(SIDE * side / max(pixels.shape))) for side in pixels.shape)
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    canvas = np.full((SIDE, SIDE), 255 if inverted else 0, np.uint8)
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
+    canvas[top : top + height, left : left + width] = np.asarray(small)
+    return canvas

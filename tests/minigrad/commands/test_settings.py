@@ -1,0 +1,192 @@
+"""Recipes and settings from the command line, to the numbers that a run writes down."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, functional as F, nn
+from minigrad.commands import run
+from minigrad.commands.settings import literals, options_of
+from minigrad.data import FashionMNIST
+from minigrad.training import checkpoint
+from minigrad.training.config import Config
+from minigrad.training.loop import data_of
+from tests.small_net import SmallNet
+
+pytestmark = pytest.mark.usefixtures("cut_data")
+OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "40", "--test-limit", "50", "--epochs", "1")
+
+
+class Outputs(NamedTuple):
+    main: Tensor
+    aux1: Tensor
+
+
+class Options(nn.Module):
+    """A network with an option of each kind."""
+
+    def __init__(
+        self, in_channels: int, num_classes: int, image_size: int, aux: bool = False, width: int = 4,
+        dropout: float | None = None, norm: Literal["batch"] | None = None, kind: Literal["a", "b"] = "a",
+    ) -> None:
+        super().__init__()
+        self.given = aux, width, dropout, norm, kind
+        self.conv = nn.Conv2d(in_channels, width, 5, stride=4)
+        self.bn = nn.BatchNorm2d(width, activation="relu") if norm else nn.ReLU()
+        self.dropout = nn.Dropout(dropout or 0.0)
+        self.aux1 = nn.Linear(width, num_classes) if aux else None
+        self.fc = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Any:
+        x = F.flatten(F.adaptive_avg_pool2d(self.bn(self.conv(x)), 1), 1)
+        logits = self.fc(self.dropout(x))
+        return Outputs(logits, self.aux1(x)) if self.aux1 and self.training else logits
+
+
+def train(out: Path, *options: str, builder: type = Options) -> int:
+    return run(builder, [*OPTIONS, "--out", str(out), *options])
+
+
+def config(out: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((out / "config.json").read_text())
+    return read
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_options_of_the_network_come_from_its_constructor(tmp_path: Path) -> None:
+    assert list(options_of(Options)) == ["aux", "width", "dropout", "norm", "kind"]
+    assert train(tmp_path / "a", "--aux", "--width", "6", "--dropout", "0.25", "--norm", "batch", "--kind", "b") == 0
+    assert config(tmp_path / "a")["model"] == {"aux": True, "width": 6, "dropout": 0.25, "norm": "batch", "kind": "b"}
+    assert train(tmp_path / "b", "--norm", "none", "--no-aux") == 0
+    assert config(tmp_path / "b")["model"] == {"aux": False, "norm": None}
+    assert run(Options, ["evaluate", str(tmp_path / "a"), "--device", "cpu"]) == 0
+
+
+def test_types_of_words() -> None:
+    assert literals(Literal["a", "b"]) == ["a", "b"]
+    assert literals(Literal["a"] | None) == ["a", "none"]
+    assert literals(int) == literals(float | None) == []
+
+
+def test_the_losses_of_all_classifiers_are_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "--aux", "--lr", "0.01") == 0
+    steps, (epoch,) = lines(tmp_path / "steps.jsonl"), lines(tmp_path / "metrics.jsonl")
+    for name in ("main_loss", "aux1_loss"):
+        assert epoch[f"train_{name}"] == pytest.approx(np.mean([step[name] for step in steps]))
+    for record in (*steps, {name: epoch[f"train_{name}"] for name in ("loss", "main_loss", "aux1_loss")}):
+        assert record["loss"] == pytest.approx(record["main_loss"] + 0.3 * record["aux1_loss"])
+    main, aux1 = (f"{epoch[f'train_{name}_loss']:.4f}" for name in ("main", "aux1"))
+    printed = f"epoch 1: train loss {epoch['train_loss']:.4f} (main {main}, aux1 {aux1}) accuracy"
+    assert printed in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("after", [4, 10, 14])
+def test_a_resumed_run_with_everything_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Averages, their statistics, the auxiliary losses so far, and the augmentation of the epoch."""
+    options = (
+        "--epochs", "2", "--checkpoint-every", "2", "--aux", "--norm", "batch", "--dropout", "0.2",
+        "--averaging", "0.9", "--flip", "--shift", "2", "--erase", "0.5", "--label-smoothing", "0.1",
+        "--schedule", "step",
+    )  # fmt: skip
+    assert train(tmp_path / "whole", *options) == 0
+    original, count = nn.BatchNorm2d.forward, 0
+
+    def crash(self: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        nonlocal count
+        count += self.training
+        if count > after:
+            raise OSError("crash")
+        return original(self, x)
+
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", crash)
+    assert train(tmp_path / "parts", *options) == 1
+    monkeypatch.undo()
+    monkeypatch.setenv("MINIGRAD_DATA", str(Path(__file__).parents[2] / "data" / "fashion-mnist"))
+    resume(tmp_path / "parts")
+    for name in ("checkpoint.safetensors", "averaged.safetensors"):
+        ours, theirs = (checkpoint.load_arrays(tmp_path / run / name)[0] for run in ("whole", "parts"))
+        assert ours.keys() == theirs.keys()
+        assert all(ours[key].tobytes() == theirs[key].tobytes() for key in ours)
+    ours, theirs = (lines(tmp_path / run / "metrics.jsonl") for run in ("whole", "parts"))
+    for record in (*ours, *theirs):
+        del record["seconds"], record["images_per_second"]
+    assert ours == theirs
+    assert lines(tmp_path / "whole" / "steps.jsonl") == lines(tmp_path / "parts" / "steps.jsonl")
+
+
+def resume(out: Path) -> None:
+    from minigrad.data import fashion_mnist
+    from tests import cut
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fashion_mnist, "FILES", cut.FILES)
+        assert run(Options, ["--device", "cpu", "--resume", str(out), "--checkpoint-every", "2"]) == 0
+
+
+def test_augmented_images_are_seen(tmp_path: Path) -> None:
+    """Another loss from the first step on, the same for the same seed."""
+    for name, options in {"plain": [], "flip": ["--flip"], "again": ["--flip"], "crop": ["--crop", "0.3"]}.items():
+        assert train(tmp_path / name, *options) == 0
+    losses = {name: lines(tmp_path / name / "steps.jsonl")[0]["loss"] for name in ("plain", "flip", "again", "crop")}
+    assert losses["flip"] == losses["again"]
+    assert len(set(losses.values())) == 3
+
+
+def test_held_out_images_are_tested_on_and_not_trained_on(cut_data: FashionMNIST) -> None:
+    trained, tested, name = data_of(cut_data, Config("Options", hold_out=100, test_limit=30))
+    assert name == "validation"
+    np.testing.assert_array_equal(trained[0], cut_data.train_images[:300])
+    np.testing.assert_array_equal(trained[1], cut_data.train_labels[:300])
+    np.testing.assert_array_equal(tested[0], cut_data.train_images[300:330])
+    np.testing.assert_array_equal(tested[1], cut_data.train_labels[300:330])
+
+
+def test_held_out_results_have_a_name_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        from minigrad.data import fashion_mnist
+        from tests import cut
+
+        patch.setattr(fashion_mnist, "FILES", cut.FILES)
+        patch.setenv("MINIGRAD_DATA", str(cut.FOLDER))
+        assert train(tmp_path / "run", "--hold-out", "300") == 0
+        assert train(tmp_path / "none", "--hold-out", "400") == 1
+    (record,) = lines(tmp_path / "run" / "metrics.jsonl")
+    assert "validation_accuracy" in record
+    assert "test_accuracy" not in record
+    assert len(lines(tmp_path / "run" / "steps.jsonl")) == 3
+    printed = capsys.readouterr()
+    assert "100 training and 50 validation images" in printed.out
+    assert "hold_out: given 400, expected fewer than 400 images" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shift", "2", "--crop", "0.5"], "shift: given 2 beside crop 0.5"),
+        (["--crop", "1.5"], "crop: given 1.5"),
+        (["--averaging", "1"], "averaging: given 1.0, expected 0 or more, and below 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert train(tmp_path / "run", *options) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_refuses_options_of_the_network_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", builder=SmallNet) == 0
+    with pytest.raises(SystemExit):
+        run(Options, ["--resume", str(tmp_path / "run"), "--norm", "batch", "--flip"])
+    assert "not allowed beside it: --norm, --flip" in capsys.readouterr().err

@@ -1,0 +1,73 @@
+"""Recipes, and what a user's options make of them."""
+
+import pytest
+
+from googlenet import GoogLeNet
+from minigrad import optim
+from minigrad.training.config import Config, ConfigError
+from minigrad.training.recipes import RECIPES, settings
+from tests.small_net import SmallNet
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_makes_a_run_of_googlenet(recipe: str) -> None:
+    config = settings(GoogLeNet, recipe, {})
+    assert (config.network, config.recipe) == ("GoogLeNet", recipe)
+    assert {name: getattr(config, name) for name in RECIPES[recipe]} == RECIPES[recipe]
+    assert isinstance(config.build_model(GoogLeNet), GoogLeNet)
+
+
+def test_paper_is_what_the_paper_says() -> None:
+    config = settings(GoogLeNet, "paper", {})
+    model = config.build_model(GoogLeNet)
+    optimizer = config.build_optimizer(model)
+    assert isinstance(optimizer, optim.SGD)
+    assert (optimizer.momentum, optimizer.lr) == (0.9, 0.01)
+    schedule = config.build_schedule(optimizer, steps_per_epoch=10)
+    rates = [schedule.rate(step) for step in (0, 79, 80, 159, 160)]
+    assert rates == pytest.approx([0.01, 0.01, 0.0096, 0.0096, 0.009216])
+    assert config.build_average(model) is not None
+    assert model.aux1 is not None
+    assert model.lrn
+    assert config.augmentation.crop == 0.08
+
+
+def test_d2l_is_what_the_book_says() -> None:
+    config = settings(GoogLeNet, "d2l", {})
+    model = config.build_model(GoogLeNet)
+    optimizer = config.build_optimizer(model)
+    assert isinstance(optimizer, optim.SGD)
+    assert (optimizer.momentum, config.image_size, config.batch_size, config.epochs) == (0, 96, 128, 10)
+    assert {config.build_schedule(optimizer, 10).rate(step) for step in range(100)} == {0.1}
+    assert model.dropout.p == 0
+    assert model.aux1 is None
+    weight = model.inception3a.branch1.conv.weight.data  # (64, 192, 1, 1)
+    assert abs(weight).max() == pytest.approx((6 / (64 + 192)) ** 0.5, rel=0.01)
+
+
+def test_what_is_given_goes_before_the_recipe() -> None:
+    config = settings(GoogLeNet, "paper", {"epochs": 3, "model": {"lrn": False, "dropout": 0.1}})
+    assert (config.epochs, config.batch_size, config.lr) == (3, 32, 0.01)
+    assert config.model == {"aux": True, "lrn": False, "dropout": 0.1}
+    assert RECIPES["paper"]["model"] == {"aux": True, "lrn": True}, "it is left as it was"
+
+
+def test_another_optimiser_brings_the_rate_that_suits_it() -> None:
+    assert settings(GoogLeNet, "paper", {"optimizer": "adamw"}).lr == 1e-3
+    assert settings(GoogLeNet, "paper", {"optimizer": "adamw"}).weight_decay == 0.01
+    assert settings(GoogLeNet, "paper", {"optimizer": "adamw", "lr": 0.5}).lr == 0.5
+    assert settings(GoogLeNet, "adam", {"optimizer": "sgd"}).lr == 0.01
+    assert settings(GoogLeNet, "d2l", {"optimizer": "sgd"}).lr == 0.1
+
+
+def test_another_network_gets_only_the_options_that_it_has() -> None:
+    config = settings(SmallNet, "paper", {"image_size": 28})
+    assert config.model == {}
+    assert isinstance(config.build_model(SmallNet), SmallNet)
+
+
+def test_options_that_a_network_refuses_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="GoogLeNet: norm: given 'layer', expected None or 'batch'"):
+        Config("GoogLeNet", model={"norm": "layer"}).build_model(GoogLeNet)
+    with pytest.raises(ConfigError, match=r"SmallNet: .*unexpected keyword argument 'norm'"):
+        Config("SmallNet", model={"norm": "batch"}).build_model(SmallNet)
