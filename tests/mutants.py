@@ -2,9 +2,10 @@
 
     python -m tests.mutants [NAME]      all of them, or the one called NAME
 
-Each mutant is made in a copy of the project, so that nothing here is ever changed.
+Each mutant is made in a copy of its package, so that nothing here is ever changed.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from typing import NamedTuple
 from tests import background
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("minigrad", "kernels", "benchmarks", "tests", "googlenet.py", "setup.cfg")
+COPIED = {"tests", "setup.cfg"}
+"""What every copy has. Of the rest it has only what the mutant is in: the others are imported from here, where their
+machine code is known already."""
 WORKERS = 2
 PASSED, FAILED = 0, 1
 """pytest's exit status; others mean that the tests could not be run at all."""
@@ -297,10 +300,10 @@ MUTANTS = [
 
 
 def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
-    """Run the tests in a copy of the project, with the mutant in it if there is one. Returns pytest's exit status."""
+    """Run the tests in a copy of themselves and of the mutant's package, if there is one. Returns pytest's status."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in COPIED:
+        for name in COPIED | ({mutant.file.split("/")[0]} if mutant else set()):
             source, target = ROOT / name, copy / name
             if source.is_dir():
                 shutil.copytree(source, target)  # the compiled files too, which Python renews where it must
@@ -308,8 +311,10 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
                 shutil.copy(source, target)
         if mutant is not None:
             mutate(copy / mutant.file, mutant)
-        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
-        environment = {**background.environment, "PYTHONPATH": folder, "MINIGRAD_BACKEND": ""}
+        command = [sys.executable, "-m", "pytest", "-x", "--assert=plain", "--tb=no", "-p", "no:cacheprovider", *tests]
+        environment = {**background.environment, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), "MINIGRAD_BACKEND": ""}
+        if mutant and mutant.file.startswith("kernels/cpu/"):
+            environment["XDG_CACHE_HOME"] = str(copy / "cache")  # nobody will want its machine code again
         return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
 
 
