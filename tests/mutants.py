@@ -312,7 +312,8 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
         if mutant is not None:
             mutate(copy / mutant.file, mutant)
         command = [sys.executable, "-m", "pytest", "-x", "--assert=plain", "--tb=no", "-p", "no:cacheprovider", *tests]
-        environment = {**background.environment, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), "MINIGRAD_BACKEND": ""}
+        path = os.pathsep.join([folder, str(ROOT)])
+        environment = {**background.environment, "PYTHONPATH": path, "MINIGRAD_BACKEND": ""}
         if mutant and mutant.file.startswith("kernels/cpu/"):
             environment["XDG_CACHE_HOME"] = str(copy / "cache")  # nobody will want its machine code again
         return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
