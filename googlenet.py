@@ -173,9 +173,9 @@ class GoogLeNet(nn.Module):
 
     dropout: probability before the last layer; None is the variant's. aux: auxiliary classifiers on 4a and 4d. lrn:
     local response normalisation in the stem. norm: "batch" normalises after each convolution (S. Ioffe and C. Szegedy,
-    2015). init: of the weights, "kaiming" or "xavier" (minigrad.nn.init). variant: "paper", or "torchvision", which
-    gives the logits of torchvision's GoogLeNet for its weights; three channels are then images normalised by ImageNet's
-    means and deviations.
+    2015), which the torchvision variant always does. init: of the weights, "kaiming" or "xavier" (minigrad.nn.init).
+    variant: "paper", or "torchvision", which gives the logits of torchvision's GoogLeNet for its weights; three-channel
+    images are then normalised by ImageNet's means and deviations.
     """
 
     published = PAPERS_COUNTS, PAPERS_SLIPS
@@ -201,12 +201,13 @@ class GoogLeNet(nn.Module):
         )
         self.conv2 = BasicConv2d(64, 64, 1, norm=norm)
         self.conv3 = BasicConv2d(64, 192, 3, padding=1, norm=norm)
+        side = self._side_of_4()
         channels = 192
         for name, row in TABLE_1.items():
             setattr(self, name, Inception(channels, row, norm, self.variant.wide))
             channels = row.out_channels
-        self.aux1 = self._auxiliary("inception4a", norm) if aux else None
-        self.aux2 = self._auxiliary("inception4d", norm) if aux else None
+        self.aux1 = self._auxiliary("inception4a", side, norm) if aux else None
+        self.aux2 = self._auxiliary("inception4d", side, norm) if aux else None
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(self.variant.dropout if dropout is None else dropout)
         self.fc = nn.Linear(channels, num_classes)
@@ -216,9 +217,17 @@ class GoogLeNet(nn.Module):
                 if parameter.ndim > 1:
                     nn.init.xavier_uniform_(parameter)
 
-    def _auxiliary(self, block: str, norm: Norm) -> Auxiliary:
+    def _side_of_4(self) -> int:
+        """How high and wide the maps of blocks 4a to 4e are. ValueError if images are too small for all the pools."""
         maps = Tensor(np.zeros((1, 1, *[(self.image_size + 1) // 2] * 2), np.float32))  # as conv1 leaves them
-        side = self.maxpool3(self.maxpool2(self.maxpool1(maps))).shape[2]
+        try:
+            of_4 = self.maxpool3(self.maxpool2(self.maxpool1(maps)))
+            self.maxpool4(of_4)
+        except ValueError as error:
+            raise ValueError(f"image_size: given {self.image_size}, too small: {error}") from None
+        return of_4.shape[2]
+
+    def _auxiliary(self, block: str, side: int, norm: Norm) -> Auxiliary:
         try:
             return Auxiliary(TABLE_1[block].out_channels, self.num_classes, side, self.variant, norm)
         except ValueError as error:

@@ -19,7 +19,7 @@ from kernels.layout import Array, memory_order
 CPU = "cpu"
 NAMES = re.compile("cpu|gpu(?::([0-9]+))?")
 INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
-LEAST_CAPABILITY = 70  # __grid_constant__, in kernels/cuda, needs it
+LEAST_CAPABILITY = 75  # CUDA 13 compiles for no older card
 PRECISIONS = ("float32", "tf32")
 TF32_TENSOR_OP_MATH = 3  # of cuBLAS's enumeration cublasMath_t; CuPy has no name for it
 
@@ -55,18 +55,18 @@ def missing_for_gpu(number: int | None = None) -> str | None:
         with chosen:
             one = cupy.zeros((1, 1))
             one.get()
+            capability = int(cupy.cuda.Device().compute_capability)
     except Exception as error:  # CuPy has many, and `--device auto` must survive them all
         return f"CuPy finds no usable GPU: {error} (`nvidia-smi` lists the cards that the driver sees)"
+    if capability < LEAST_CAPABILITY:
+        return f"the card has compute capability {capability / 10}, and 7.5 (Turing, 2018) is the least that will do"
     try:
         with chosen:
             gemm = importlib.import_module("cupy.cublas").gemm
             gemm("N", "N", one + one, one, cupy.zeros((1, 1)), 1.0, 0.0)
-            capability = int(cupy.cuda.Device().compute_capability)
     except Exception as error:
         reason = (str(error).splitlines() or [repr(error)])[0]
         return f"CuPy lacks a part of the CUDA toolkit ({reason}): {INSTALL}"
-    if capability < LEAST_CAPABILITY:
-        return f"the card has compute capability {capability / 10}, and 7.0 (Volta, 2017) is the least that will do"
     return None
 
 

@@ -96,6 +96,9 @@ def test_a_picture_of_another_size_is_refused() -> None:
         GoogLeNet()(Tensor(pictures(2, 64).astype(np.float32)))
     with pytest.raises(ValueError, match="image_size: given 0"):
         GoogLeNet(image_size=0)
+    with pytest.raises(ValueError, match="image_size: given 14, too small"):
+        GoogLeNet(image_size=14, variant="torchvision")
+    GoogLeNet(image_size=15, variant="torchvision").eval()(Tensor(pictures(1, 15).astype(np.float32)))
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

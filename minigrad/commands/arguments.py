@@ -1,4 +1,4 @@
-"""Types of command-line options, with messages that say what was expected."""
+"""What the commands share: where they print, and types of options, with messages that say what was expected."""
 
 import argparse
 import math
@@ -6,8 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
 from kernels import threads
 from minigrad import device
+
+
+def plain_console() -> Console:
+    """Where a command prints: words as they are, though they have brackets or colons, and lines as long as they are."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def program(command: str) -> str:

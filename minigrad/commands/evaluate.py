@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from kernels import threads
 from minigrad import device
-from minigrad.commands.arguments import at_least, device_name, program, thread_count
+from minigrad.commands.arguments import at_least, device_name, plain_console, program, thread_count
 from minigrad.commands.trained import load_trained
 from minigrad.data import CLASS_NAMES, DataError, load
 from minigrad.training import Evaluation, evaluate, plots
@@ -42,8 +41,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, load, test, print a table. Returns the exit status."""
-    options = parser().parse_args(arguments)
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    p = parser()
+    options = p.parse_args(arguments)
+    if options.gallery and not options.gallery.parent.is_dir():
+        p.error(f"--gallery: {options.gallery.parent} is no folder")
+    console = plain_console()
     place, remark = device.choose(options.device)
     if remark:
         console.print(remark)

@@ -22,7 +22,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
     p.add_argument("file", type=Path, metavar="FILE", help="the file to write, such as model.onnx")
     options = p.parse_args(arguments)
-    config, model, _ = load_trained(builder, options.run, device.CPU)
+    config, model, is_average = load_trained(builder, options.run, device.CPU)
     shape = (config.in_channels, config.image_size, config.image_size)
     size = " x ".join(map(str, shape))
     description = (
@@ -31,5 +31,6 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     )
     properties = {"mean": str(MEAN), "std": str(STD), "class_names": json.dumps(CLASS_NAMES)}
     save_onnx(model, options.file, shape, description, properties)
-    print(f"{options.file}: {config.network}, images (N x {size}) -> logits (N x {config.num_classes})")
+    kind = ", averaged weights" if is_average else ""
+    print(f"{options.file}: {config.network}{kind}, images (N x {size}) -> logits (N x {config.num_classes})")
     return 0

@@ -4,11 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from minigrad import device
-from minigrad.commands.arguments import device_name, program
+from minigrad.commands.arguments import device_name, plain_console, program
 from minigrad.commands.trained import load_trained
 from minigrad.data import CLASS_NAMES, prepare
 from minigrad.data.image_files import ImageFileError, read_image
@@ -33,7 +32,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
                    help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
     options = p.parse_args(arguments)
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = plain_console()
     place, remark = device.choose(options.device)
     if remark:
         console.print(remark)

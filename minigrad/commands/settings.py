@@ -28,7 +28,7 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
     add("batch_size", at_least(1), "images in a step")
     add("image_size", at_least(1), "pixels")
     group.add_argument("--optimizer", choices=OPTIMIZERS, metavar="NAME", help=", ".join(OPTIMIZERS))
-    add("lr", rate, "highest learning rate", "F")
+    group.add_argument("--lr", type=rate, metavar="F", help="highest learning rate, by default what suits")
     group.add_argument("--schedule", choices=SCHEDULES, metavar="NAME", help=f"of the rate: {', '.join(SCHEDULES)}")
     add("momentum", share, "of sgd", "F")
     add("weight_decay", share, "how much of the weights every step takes away", "F")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels.layout import Array, nchw
-from minigrad.commands.arguments import at_least, program
+from minigrad.commands.arguments import at_least, plain_console, program
 from minigrad.commands.settings import add_options_of, given_of
 from minigrad.function import Function, no_grad
 from minigrad.nn import Module
@@ -59,7 +59,8 @@ class MultiplyAdds(Observer):
 
 
 def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
-    """What each module right below `model` gives for one image, in the order in which they run."""
+    """What each module right below `model` gives for one image, in the order in which they run; at the end those that
+    run in training only, without a shape."""
     ran: list[tuple[str, Module, tuple[int, ...]]] = []
     names = {module: name for name, module in model.named_modules()}
 
@@ -70,14 +71,17 @@ def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
     image = Tensor(nchw(np.zeros((1, image_size, image_size, in_channels), np.float32)))
     counter = MultiplyAdds()
     was_training = model.training
-    with no_grad(), observe(counter):
-        model.eval()(image)
-    model.train(was_training)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with no_grad(), observe(counter):
+            model.eval()(image)
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    idle = [(names[module], module, ()) for module in model.children() if module not in {each for _, each, _ in ran}]
     return [
         Stage(name, shape, sum(p.data.size for p in module.parameters()), counter.by_stage[name])
-        for name, module, shape in ran
+        for name, module, shape in (*ran, *idle)
     ]
 
 
@@ -121,12 +125,12 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         table.add_column(column, justify="right")
     rows = stages(model, options.in_channels, options.image_size)
     for stage in rows:
-        shape = " x ".join(map(str, stage.shape))
+        shape = " x ".join(map(str, stage.shape)) or "in training only"
         table.add_row(stage.name, shape, f"{stage.parameters:,}", f"{stage.multiply_adds:,}")
     table.add_section()
     totals = (sum(stage.parameters for stage in rows), sum(stage.multiply_adds for stage in rows))
     table.add_row("total", "", *(f"{total:,}" for total in totals))
-    console = Console()
+    console = plain_console()
     console.print(table)
     if lines := beside_the_paper(builder):
         _print_beside_the_paper(console, lines)

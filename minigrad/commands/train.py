@@ -13,7 +13,7 @@ from rich.console import Console
 from kernels import threads
 from minigrad import device, random
 from minigrad.commands import COMMANDS, INTERRUPTED
-from minigrad.commands.arguments import at_least, device_name, thread_count
+from minigrad.commands.arguments import at_least, device_name, plain_console, thread_count
 from minigrad.commands.profile import profile_table
 from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
@@ -85,7 +85,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, prepare the run's folder, train. Returns the exit status."""
     p = parser(builder)
     options = p.parse_args(arguments)
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     place, remark = device.choose(options.device)
     if remark:
         console.print(remark)
@@ -113,12 +113,12 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     data = load(options.data_dir)
     random.manual_seed(config.seed)
     model = config.build_model(builder).to(place)
-    if not options.resume:
-        run.mkdir(parents=True, exist_ok=True)
-        config.save(run)
     profiler = Profiler() if options.profile else None
     log_every = options.log_every or (10 if place == device.CPU else 50)
     trainer = Trainer(model, data, config, run, console, log_every, options.checkpoint_every, profiler)
+    if not options.resume:  # now that it is known to be possible
+        run.mkdir(parents=True, exist_ok=True)
+        config.save(run)
     if options.resume:
         trainer.resume()
     console.print(

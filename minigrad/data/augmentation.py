@@ -62,6 +62,8 @@ class Augmentation:
             check_integer(name, value, at_least=0)
         for name, value in (("image_height", image_height), ("image_width", image_width), ("out_size", out_size)):
             check_integer(name, value, at_least=1)
+        if self.shift >= min(image_height, image_width):
+            raise ValueError(f"shift: given {self.shift}, expected less than the {image_height}x{image_width} images")
         # Each decision has a word of its own, whether it is needed or not: (count, 10) numbers in (0, 1).
         uniform = (random_words(count, 10, seed, FIRST_CALL + epoch) + 0.5) / 2**32
         mirrored, erased, crop, hole = uniform[:, 0], uniform[:, 1], uniform[:, 2:6], uniform[:, 6:10]

@@ -1,22 +1,22 @@
 """The model with averaged weights, beside the one that is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from kernels.layout import Array
 from minigrad import device
 from minigrad.data import batches
 from minigrad.function import no_grad
-from minigrad.nn import Module
+from minigrad.nn import Dropout, Module
 from minigrad.nn.norm import BatchNorm1d, BatchNorm2d
 from minigrad.optim import WeightAverage
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
 
 NAME = "averaged.safetensors"
-STATISTICS_IMAGES = 4096
-"""How many images batch statistics are taken over; of so many they are as good as of all (Y. Wu and J. Johnson,
-"Rethinking 'batch' in batch normalization", 2021, section 3)."""
+STATISTICS_BATCHES = 32
+"""How many batches statistics are the mean of; of a few thousand images they are as good as of all (Y. Wu and J.
+Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3)."""
 
 
 @contextmanager
@@ -27,29 +27,40 @@ def averaged(model: Module, average: WeightAverage, images: Array, config: Confi
     the images be on which the model is used. Afterwards the model is as it was.
     """
     norms = [m for m in model.modules() if isinstance(m, BatchNorm1d | BatchNorm2d) and m.track_running_stats]
-    buffers = [buffer for norm in norms for buffer in norm.buffers()]
-    kept = [(buffer, buffer.data) for buffer in buffers], [(norm, norm.momentum) for norm in norms]
+    buffers = [(buffer, buffer.data) for norm in norms for buffer in norm.buffers()]
     try:
         with average.applied():
-            for buffer in buffers:
-                buffer.data = device.zeros_like(buffer.data)
-            for norm in norms:
-                norm.momentum = None  # the mean over all batches
             if norms:
-                _collect_statistics(model, images[:STATISTICS_IMAGES], config)
+                for buffer, data in buffers:
+                    buffer.data = device.zeros_like(data)
+                _collect_statistics(model, norms, images, config)
             yield
     finally:
-        for buffer, data in kept[0]:
+        for buffer, data in buffers:
             buffer.data = data
-        for norm, momentum in kept[1]:
+
+
+def _collect_statistics(
+    model: Module, norms: Sequence[BatchNorm1d | BatchNorm2d], images: Array, config: Config
+) -> None:
+    """Make the running statistics of `norms` their mean over the first whole batches."""
+    size = min(len(images), config.batch_size)
+    count = min(STATISTICS_BATCHES, len(images) // size)
+    labels = device.zeros_like(images, (len(images),))  # which nobody looks at
+    loader = batches(images[: count * size], labels[: count * size], size, config.image_size, config.in_channels)
+    modes = [(module, module.training) for module in model.modules()]
+    momenta = [(norm, norm.momentum) for norm in norms]
+    try:
+        for module in model.train().modules():
+            if isinstance(module, Dropout):  # whose masks are counted
+                module.eval()
+        with no_grad():
+            for number, (x, _) in enumerate(loader, start=1):
+                for norm in norms:
+                    norm.momentum = 1 / number  # the mean over all batches so far
+                model(Tensor(x))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for norm, momentum in momenta:
             norm.momentum = momentum
-
-
-def _collect_statistics(model: Module, images: Array, config: Config) -> None:
-    was_training = model.training
-    model.train()
-    nothing = device.zeros_like(images[:, 0, 0])  # labels, which nobody looks at
-    with no_grad():
-        for x, _ in batches(images, nothing, config.batch_size, config.image_size, config.in_channels):
-            model(Tensor(x))
-    model.train(was_training)

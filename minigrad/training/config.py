@@ -13,7 +13,8 @@ from minigrad.nn import Module
 from minigrad.training.files import write_atomically
 
 OPTIMIZERS: dict[str, dict[str, float]] = {
-    "adam": {"lr": 1e-3}, "adamw": {"lr": 1e-3, "weight_decay": 0.01}, "sgd": {"lr": 0.01},
+    "adam": {"lr": 1e-3, "weight_decay": 0.0}, "adamw": {"lr": 1e-3, "weight_decay": 0.01},
+    "sgd": {"lr": 0.01, "weight_decay": 0.0},
 }  # fmt: skip
 """What suits each optimiser, if nothing else is given."""
 SCHEDULES = ("cosine", "constant", "step")

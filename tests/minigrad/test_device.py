@@ -25,7 +25,7 @@ class OnCard(np.ndarray):
         return self
 
 
-def fake_cupy(driver: int = 13000, cards: int = 1, allocation_fails: bool = False) -> Any:
+def fake_cupy(driver: int = 13000, cards: int = 1, allocation_fails: bool = False, capability: str = "75") -> Any:
     """What CuPy is on a machine with such a driver and so many cards, but without the toolkit's libraries."""
 
     def count() -> int:
@@ -41,7 +41,8 @@ def fake_cupy(driver: int = 13000, cards: int = 1, allocation_fails: bool = Fals
     runtime = SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError, driverGetVersion=lambda: driver, getDeviceCount=count
     )
-    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), zeros=zeros)
+    card = SimpleNamespace(compute_capability=capability)
+    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime, Device=lambda: card), zeros=zeros)
 
 
 MISSING = [
@@ -50,6 +51,7 @@ MISSING = [
     (fake_cupy(cards=0), "no usable GPU: cudaErrorNoDevice"),
     (fake_cupy(allocation_fails=True), "no usable GPU: cudaErrorDevicesUnavailable"),
     (SimpleNamespace(), "no usable GPU: .*has no attribute 'cuda'"),
+    (fake_cupy(capability="70"), r"compute capability 7\.0, and 7\.5 \(Turing, 2018\) is the least"),
     (fake_cupy(), r"lacks a part of the CUDA toolkit \(.*cublas.*\): pip install"),
 ]
 

@@ -182,6 +182,32 @@ def test_evaluate_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not a readable safetensors file" in capsys.readouterr().err
 
 
+def test_summary_counts_what_runs_in_training_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert googlenet.main(["summary", "--aux"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("in training only") == 2
+    assert "6,395,598" in text
+
+
+def test_summary_sets_the_papers_table_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what 64 filters of 7x7x3, and 4c's filters, have by hand."""
+    assert googlenet.main(["summary"]) == 0
+    text = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in text.splitlines() if line.startswith("│")}
+    stem, block = 7 * 7 * 3 * 64, 512 * (128 + 128 + 24 + 64) + 9 * 128 * 256 + 25 * 24 * 64
+    assert [cell.strip() for cell in rows["conv1"]] == ["2.7", f"{stem / 1024:.1f}", "-70.6%", "34", "118.0", "-71.2%"]
+    assert [cell.strip() for cell in rows["inception4c"]][:3] == ["463", f"{block / 1024:.1f}", "-6.9%"]
+    assert rows.keys() >= googlenet.PAPERS_COUNTS.keys()
+    for stage, remark in googlenet.PAPERS_SLIPS.items():
+        assert f"{stage}: {remark}" in text
+
+
+def test_a_gallery_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(SmallNet, ["evaluate", str(tmp_path), "--gallery", str(tmp_path / "none" / "worst.png")])
+    assert "--gallery" in capsys.readouterr().err
+
+
 def test_summary_prints_the_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert googlenet.main(["summary", "--image-size", "224", "--in-channels", "3", "--num-classes", "1000"]) == 0
     text = capsys.readouterr().out

@@ -161,6 +161,7 @@ def test_held_out_results_have_a_name_of_their_own(tmp_path: Path, capsys: pytes
     (record,) = lines(tmp_path / "run" / "metrics.jsonl")
     assert "validation_accuracy" in record
     assert "test_accuracy" not in record
+    assert not (tmp_path / "none").exists(), "it would be in the way of the next try"
     assert len(lines(tmp_path / "run" / "steps.jsonl")) == 3
     printed = capsys.readouterr()
     assert "100 training and 50 validation images" in printed.out
@@ -172,6 +173,8 @@ def test_held_out_results_have_a_name_of_their_own(tmp_path: Path, capsys: pytes
     [
         (["--shift", "2", "--crop", "0.5"], "shift: given 2 beside crop 0.5"),
         (["--crop", "1.5"], "crop: given 1.5"),
+        (["--optimizer", "adam", "--momentum", "0.5"], "momentum: given 0.5, expected none with the optimiser adam"),
+        (["--norm", "batch", "--batch-size", "57"], "batch_size: given 57, which leaves the last batch one of 400"),
         (["--averaging", "1"], "averaging: given 1.0, expected 0 or more, and below 1"),
     ],
 )
@@ -190,3 +193,14 @@ def test_resuming_refuses_options_of_the_network_too(tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit):
         run(Options, ["--resume", str(tmp_path / "run"), "--norm", "batch", "--flip"])
     assert "not allowed beside it: --norm, --flip" in capsys.readouterr().err
+
+
+def test_words_in_brackets_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which rich would take for colours: those of what to install for a card, and of folders."""
+    monkeypatch.setattr("minigrad.device.missing_for_gpu", lambda number: "pip install 'cupy-cuda13x[ctk]'")
+    assert run(SmallNet, [*OPTIONS[2:], "--train-limit", "40", "--out", str(tmp_path / "[bold]")]) == 0
+    printed = capsys.readouterr().out
+    assert "using the CPU: pip install 'cupy-cuda13x[ctk]'" in printed
+    assert f"run folder {tmp_path / '[bold]'}" in printed

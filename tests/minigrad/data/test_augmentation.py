@@ -170,3 +170,8 @@ def test_wrong_arguments_are_refused(name):
     arguments = {"count": 5, "image_height": 28, "image_width": 28, "out_size": 96, "seed": 0, "epoch": 0}
     with pytest.raises(ValueError, match=f"{name}: given -1, expected an integer of at least"):
         EVERYTHING.views(**(arguments | {name: -1}))
+
+
+def test_nothing_would_be_left_of_an_image_moved_by_its_side():
+    with pytest.raises(ValueError, match="shift: given 20, expected less than the 28x20 images"):
+        Augmentation(shift=20).views(3, 28, 20, 28, seed=0, epoch=0)

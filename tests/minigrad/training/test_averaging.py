@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigrad import Tensor, functional as F, manual_seed, nn, optim
+from minigrad import Tensor, functional as F, manual_seed, nn, optim, random
 from minigrad.data import FashionMNIST, prepare
 from minigrad.nn import Parameter
 from minigrad.training.averaged import averaged
@@ -16,10 +16,11 @@ class Normalised(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 3, 3)
+        self.dropout = nn.Dropout(0.5)
         self.bn = nn.BatchNorm2d(3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.flatten(F.adaptive_avg_pool2d(self.bn(self.conv(x)), 1), 1)
+        return F.flatten(F.adaptive_avg_pool2d(self.bn(self.dropout(self.conv(x))), 1), 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -79,13 +80,14 @@ def test_the_averaged_model_has_statistics_of_its_own(cut_data: FashionMNIST) ->
     model.conv.weight.data[...] += 1
     average.step()
     before = model.state_dict()
-    images = cut_data.train_images[:96]
+    images = cut_data.train_images[:97]  # the last one makes no batch
     config = Config("Normalised", image_size=28, batch_size=32)
+    calls = random.get_state()
     with averaged(model, average, images, config):
         weight = model.conv.weight.data.copy()
         mean, variance = model.bn.running_mean.data.copy(), model.bn.running_var.data.copy()
     np.testing.assert_allclose(weight, before["conv.weight"] - 2 / 11, rtol=1e-5, atol=1e-6)
-    x = prepare(images, 28)
+    x = prepare(images[:96], 28)
     mapped = sum(  # the convolution by hand: (96, 3, 26, 26)
         weight[None, :, :, i, j, None] * x[:, :, i : i + 26, j : j + 26].reshape(96, 1, 1, -1)
         for i in range(3) for j in range(3)
@@ -96,4 +98,6 @@ def test_the_averaged_model_has_statistics_of_its_own(cut_data: FashionMNIST) ->
     after = model.state_dict()
     assert all(np.array_equal(after[name], before[name]) for name in before)
     assert model.training
+    assert model.dropout.training
     assert model.bn.momentum == 0.1
+    assert random.get_state() == calls, "dropout's next masks are what they would have been"

@@ -66,6 +66,12 @@ def test_another_network_gets_only_the_options_that_it_has() -> None:
     assert isinstance(config.build_model(SmallNet), SmallNet)
 
 
+def test_a_recipes_images_are_googlenets() -> None:
+    assert settings(GoogLeNet, "best", {}).image_size == 64
+    assert settings(GoogLeNet, "best", {"image_size": 32}).image_size == 32
+    assert settings(SmallNet, "best", {}).image_size == 96
+
+
 def test_options_that_a_network_refuses_are_an_error() -> None:
     with pytest.raises(ConfigError, match="GoogLeNet: norm: given 'layer', expected None or 'batch'"):
         Config("GoogLeNet", model={"norm": "layer"}).build_model(GoogLeNet)

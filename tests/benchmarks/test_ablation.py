@@ -1,0 +1,78 @@
+"""The ablation of the best recipe, without its hours of training."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import ablation
+from benchmarks.__main__ import main
+from googlenet import GoogLeNet
+from minigrad.commands.settings import given
+from minigrad.commands.train import parser
+from minigrad.training import metrics
+from minigrad.training.config import Config
+from minigrad.training.recipes import settings
+
+
+def config(name: str) -> Config:
+    options: argparse.Namespace = parser(GoogLeNet).parse_args([*ablation.SHORT, *ablation.CHANGES[name]])
+    return settings(GoogLeNet, "best", given(options, GoogLeNet))
+
+
+@pytest.mark.parametrize("name", [name for name in ablation.CHANGES if name != "best"])
+def test_each_change_is_one(name: str) -> None:
+    """It differs from the recipe by as many settings as it has options, and its network can be built."""
+    ours, best = ({**vars(config(each)), **config(each).model} for each in (name, "best"))
+    differing = {key for key in ours if key != "model" and ours[key] != best.get(key)}
+    assert len(differing) == sum(word.startswith("--") for word in ablation.CHANGES[name])
+    config(name).build_model(GoogLeNet)
+
+
+def test_what_is_done_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained: list[list[str]] = []
+
+    def train(arguments: list[str]) -> dict[str, Any] | None:
+        trained.append(arguments)
+        share = 0.9 - 0.01 * len(trained)
+        return {"validation_accuracy": share, "averaged_validation_accuracy": share + 0.005, "seconds": 7.0}
+
+    monkeypatch.setattr(ablation, "train", train)
+    file = tmp_path / "a.jsonl"
+    command = ["ablation", "--json", str(file), "--epochs", "2", "--only"]
+    assert main([*command, "best"]) == 0
+    assert main([*command, "best", "without holes"]) == 0
+    assert [arguments[-4:] for arguments in trained] == [
+        ["--epochs", "2", "--train-limit", "15000"],
+        ["--train-limit", "15000", "--erase", "0"],
+    ]
+    assert [record["name"] for record in metrics.read(file)] == ["best", "without holes"]
+    printed = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in printed if "without holes │" in line]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "without holes", "88.50", "-1.00", "88.00", "-1.00", "7",
+    ]  # fmt: skip
+
+
+def test_a_run_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablation, "train", lambda arguments: None)
+    assert main(["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", "best"]) == 1
+    assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_a_run_is_googlenets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last epoch, with the seconds of all."""
+
+    def train(arguments: list[str]) -> int:
+        run = Path(arguments[arguments.index("--out") + 1])
+        run.mkdir()
+        for epoch, seconds in ((1, 5.0), (2, 6.0)):
+            record = {"epoch": epoch, "validation_accuracy": 0.1 * epoch, "seconds": seconds}
+            metrics.append(run / metrics.EPOCHS, record)
+        return 0
+
+    monkeypatch.setattr(ablation.googlenet, "main", train)
+    assert ablation.train(["--epochs", "2"]) == {"epoch": 2, "validation_accuracy": 0.2, "seconds": 11.0}
