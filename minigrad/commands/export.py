@@ -5,15 +5,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from minigrad import device
 from minigrad.commands.arguments import program
 from minigrad.commands.trained import load_trained
-from minigrad.data import CLASS_NAMES, MEAN, STD
+from minigrad.data import CLASS_NAMES, MEAN, STD, DataError, FashionMNIST, batches, load
+from minigrad.function import no_grad
 from minigrad.interop import ExportError, save_onnx
+from minigrad.nn import Module
+from minigrad.tensor import Tensor
 from minigrad.training.checkpoint import CheckpointError
-from minigrad.training.config import Builder, ConfigError
+from minigrad.training.config import Builder, Config, ConfigError
+from minigrad.training.evaluation import BATCH_SIZE
 
-ERRORS = (CheckpointError, ConfigError, ExportError, OSError)
+ERRORS = (CheckpointError, ConfigError, DataError, ExportError, OSError)
+TOLERANCE = 1e-4
 
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
@@ -21,6 +28,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p = argparse.ArgumentParser(prog=program("export"), description="Write a trained model as an ONNX file.")
     p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
     p.add_argument("file", type=Path, metavar="FILE", help="the file to write, such as model.onnx")
+    p.add_argument("--check", action="store_true", help="run the file in onnxruntime too, on all test images")
+    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files, for --check")
     options = p.parse_args(arguments)
     config, model, is_average = load_trained(builder, options.run, device.CPU)
     shape = (config.in_channels, config.image_size, config.image_size)
@@ -33,4 +42,24 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     save_onnx(model, options.file, shape, description, properties)
     kind = ", averaged weights" if is_average else ""
     print(f"{options.file}: {config.network}{kind}, images (N x {size}) -> logits (N x {config.num_classes})")
-    return 0
+    return check(options.file, model, config, load(options.data_dir)) if options.check else 0
+
+
+def check(file: Path, model: Module, config: Config, data: FashionMNIST) -> int:
+    """Print how far onnxruntime's logits are from the model's on the test images; 1 if a class differs or TOLERANCE is
+    passed, otherwise 0."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ExportError(f"--check: {error.name} is not installed: pip install onnxruntime") from None
+    session = onnxruntime.InferenceSession(file)
+    farthest, same = 0.0, 0
+    with no_grad():
+        for x, _ in batches(data.test_images, data.test_labels, BATCH_SIZE, config.image_size, config.in_channels):
+            ours = model(Tensor(x)).data
+            (theirs,) = session.run(["logits"], {"images": np.ascontiguousarray(x)})
+            farthest = max(farthest, float(np.abs(ours - theirs).max()))
+            same += int(np.count_nonzero(ours.argmax(axis=1) == theirs.argmax(axis=1)))
+    count = len(data.test_images)
+    print(f"onnxruntime: the same class for {same:,} of {count:,} test images, logits at most {farthest:.1e} apart")
+    return int(same != count or farthest > TOLERANCE)

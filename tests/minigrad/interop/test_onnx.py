@@ -18,9 +18,11 @@ import minigrad
 from googlenet import GoogLeNet
 from minigrad import Tensor, functional as F, nn, no_grad
 from minigrad.commands import run
+from minigrad.commands.export import check
 from minigrad.data import FashionMNIST, prepare
 from minigrad.interop import ExportError, save_onnx
 from minigrad.training.checkpoint import load_model
+from minigrad.training.config import Config
 from tests.small_net import SmallNet
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -211,8 +213,10 @@ def test_a_trained_run_is_exported(
     options = ["--device", "cpu", "--image-size", "28", "--norm", "batch", "--out", str(run_folder)]
     assert googlenet.main([*few, *options]) == 0
     capsys.readouterr()
-    assert googlenet.main(["export", str(run_folder), str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: GoogLeNet, images (N x 1 x 28 x 28) -> logits (N x 10)\n"
+    assert googlenet.main(["export", str(run_folder), str(path), "--check"]) == 0
+    said, checked = capsys.readouterr().out.splitlines()
+    assert said == f"{path}: GoogLeNet, images (N x 1 x 28 x 28) -> logits (N x 10)"
+    assert checked.startswith("onnxruntime: the same class for 200 of 200 test images, logits at most ")
 
     file = onnx.load(path)
     properties = {entry.key: entry.value for entry in file.metadata_props}
@@ -227,6 +231,12 @@ def test_a_trained_run_is_exported(
         expected = model.eval()(Tensor(prepare(cut_data.test_images[:50], 28))).data
     assert np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max()
 
+    model.fc.bias.data[3] += 9.0
+    assert check(path, model.eval(), Config.load(run_folder, "GoogLeNet"), cut_data) == 1
+    assert "logits at most 9.0e+00 apart" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert googlenet.main(["export", str(run_folder), str(path), "--check"]) == 1
+    assert capsys.readouterr().err == "error: --check: onnxruntime is not installed: pip install onnxruntime\n"
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert googlenet.main(["export", str(run_folder), str(path)]) == 1
     assert capsys.readouterr().err == "error: onnx is not installed: pip install -e '.[onnx]'\n"
