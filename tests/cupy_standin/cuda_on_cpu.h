@@ -72,13 +72,19 @@ static unsigned thread_number() {
 
 #ifdef CUDA_ON_CPU_THREADS
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <climits>
 #include <thread>
 
 namespace on_cpu {
 
 // Of so many threads, again and again. A mutex would order more than a barrier does: whoever wakes up late would come
-// after what an early one did next, and ThreadSanitizer would be silent about a race between them.
+// after what an early one did next, and ThreadSanitizer would be silent about a race between them. So Linux is asked
+// to put threads to sleep and to wake them.
 class Meeting {
     unsigned size = 0;
     std::atomic<unsigned> here{0}, round{0};
@@ -90,8 +96,11 @@ class Meeting {
         if (here.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
             here.store(0, std::memory_order_relaxed);
             round.store(mine + 1, std::memory_order_release);
+            syscall(SYS_futex, &round, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
         } else {
-            while (round.load(std::memory_order_acquire) == mine) std::this_thread::yield();
+            while (round.load(std::memory_order_acquire) == mine) {
+                syscall(SYS_futex, &round, FUTEX_WAIT_PRIVATE, mine, nullptr, nullptr, 0);  // returns if it is not `mine`
+            }
         }
     }
 };
