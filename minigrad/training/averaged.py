@@ -7,13 +7,14 @@ from kernels.layout import Array
 from minigrad import device
 from minigrad.data import batches
 from minigrad.function import no_grad
-from minigrad.nn import Dropout, Module
-from minigrad.nn.norm import BatchNorm1d, BatchNorm2d
+from minigrad.nn import BatchNorm1d, BatchNorm2d, Dropout, Module
 from minigrad.optim import WeightAverage
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
 
 NAME = "averaged.safetensors"
+BATCH_NORMS = (BatchNorm1d, BatchNorm2d)
+"""Layers whose results depend on the other images of a batch."""
 STATISTICS_BATCHES = 32
 """How many batches statistics are the mean of; of a few thousand images they are as good as of all (Y. Wu and J.
 Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3)."""
@@ -26,7 +27,7 @@ def averaged(model: Module, average: WeightAverage, images: Array, config: Confi
     The statistics are computed anew over the first training images (M, H, W), as they are without augmentation: so will
     the images be on which the model is used. Afterwards the model is as it was.
     """
-    norms = [m for m in model.modules() if isinstance(m, BatchNorm1d | BatchNorm2d) and m.track_running_stats]
+    norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.track_running_stats]
     buffers = [(buffer, buffer.data) for norm in norms for buffer in norm.buffers()]
     try:
         with average.applied():

@@ -16,7 +16,7 @@ import kernels
 from kernels.layout import Array
 from minigrad import device
 from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoch_order
-from minigrad.nn import BatchNorm1d, BatchNorm2d, Module
+from minigrad.nn import Module
 from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
 from minigrad.training import averaged, checkpoint, metrics, plots
@@ -27,8 +27,6 @@ from minigrad.training.objective import score
 from minigrad.training.progress import Reporter
 from minigrad.training.step_log import StepLog
 from minigrad.training.tensorboard import Board
-
-BATCH_NORMS = (BatchNorm1d, BatchNorm2d)
 
 
 class Diverged(RuntimeError):  # noqa: N818  (what happened, not what went wrong in the code)
@@ -72,7 +70,8 @@ class Trainer:
         train, test, self.tested = data_of(data, config)
         self.train_images, self.train_labels = (device.beside(weight, array) for array in train)
         self.test_images, self.test_labels = (device.beside(weight, array) for array in test)
-        count, normalised = len(self.train_images), any(isinstance(module, BATCH_NORMS) for module in model.modules())
+        count = len(self.train_images)
+        normalised = any(isinstance(module, averaged.BATCH_NORMS) for module in model.modules())
         if normalised and count % config.batch_size == 1:
             what = f"leaves the last batch one of {count:,} images, and batch normalisation needs more"
             raise ConfigError(f"batch_size: given {config.batch_size}, which {what}")
