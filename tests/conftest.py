@@ -1,6 +1,7 @@
 """What all tests share: the backends that one test body runs on, and determinism."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -8,6 +9,7 @@ import pytest
 
 import kernels
 from minigrad.data import FashionMNIST, fashion_mnist
+from minigrad.training import loop
 from tests import background, cut, on_card
 
 hypothesis.settings.register_profile(
@@ -49,3 +51,15 @@ def cut_data(monkeypatch: pytest.MonkeyPatch) -> FashionMNIST:
     monkeypatch.setattr(fashion_mnist, "FILES", cut.FILES)
     monkeypatch.setenv("MINIGRAD_DATA", str(cut.FOLDER))
     return fashion_mnist.load()
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Training runs draw their pictures in this test."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures_otherwise(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take five times as long as what small networks learn."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr(loop, "plots", SimpleNamespace(curves=lambda *_: None, confusion=lambda *_: None))

@@ -202,7 +202,7 @@ def test_ten_steps_of_sgd_follow_pytorchs_losses(
     optimizer = minigrad.optim.SGD(model.parameters(), **options)
     twins = torch.optim.SGD(twin.parameters(), **options)
     losses, expected = [], []
-    for images, labels in islice(batches(cut_data.train_images, cut_data.train_labels, 16, size), 10):
+    for images, labels in islice(batches(cut_data.train_images, cut_data.train_labels, 8, size), 10):
         x = images.astype(dtype)
         loss = F.cross_entropy(model(Tensor(x)), labels)
         optimizer.zero_grad()

@@ -27,6 +27,7 @@ def one_torch_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody reads the figures here, so the machine's limits are measured on little work."""
+    monkeypatch.setattr(limits, "PAUSE", 0)
     monkeypatch.setattr(limits, "MATRIX_SIZES", (64,))
     monkeypatch.setattr(limits, "COPY_BYTES", 1 << 20)
     monkeypatch.setattr(scaling, "MATRIX_SIZE", 64)

@@ -49,7 +49,9 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert lines(first / "steps.jsonl") == lines(second / "steps.jsonl")
 
 
-def test_a_run_learns_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_learns_and_leaves_its_files(
+    pictures: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     assert train(out, "--epochs", "6", "--lr", "0.01") == 0
     assert {path.name for path in out.iterdir()} == FILES
@@ -60,7 +62,8 @@ def test_a_run_learns_and_leaves_its_files(tmp_path: Path, capsys: pytest.Captur
     assert epochs[-1]["train_loss"] < 0.6 * epochs[0]["train_loss"]
     assert epochs[-1]["test_accuracy"] > 0.6
     assert len(lines(out / "steps.jsonl")) == 60
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for picture in out.glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
     text = capsys.readouterr().out
     assert "epoch 6/6  10/10  loss" in text
     assert "images/s  left 0:00:00" in text
@@ -322,7 +325,7 @@ def test_threads_are_limited_while_it_trains_and_tests(tmp_path: Path, monkeypat
     assert numba.get_num_threads() == before
 
 
-def test_googlenet_itself_trains_from_its_command_line(tmp_path: Path) -> None:
+def test_googlenet_itself_trains_from_its_command_line(pictures: None, tmp_path: Path) -> None:
     import googlenet
 
     options = [*OPTIONS, "--image-size", "32", "--batch-size", "16", "--train-limit", "32", "--test-limit", "16"]
