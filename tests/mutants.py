@@ -282,6 +282,11 @@ MUTANTS = [
         "tests/minigrad/training/test_averaging.py::test_the_averaged_model_has_statistics_of_its_own",
     ),
     Mutant(
+        "a confusion matrix on its side", "minigrad/training/plots.py",
+        "axes.text(column, row, str(count)", "axes.text(row, column, str(count)",
+        "tests/minigrad/training/test_plots.py::test_a_confusion_matrix_has_its_counts_in_their_places",
+    ),
+    Mutant(
         "held-out images are trained on", "minigrad/training/loop.py",
         "train = data.train_images[:kept][", "train = data.train_images[",
         "tests/minigrad/commands/test_settings.py::test_held_out_images_are_tested_on_and_not_trained_on",
