@@ -59,7 +59,6 @@ PAPERS_SLIPS = {
     "inception5a": "the paper's two figures fit each other, but not its channel counts, which are those of 4e",
 }
 
-Norm = Literal["batch"] | None
 
 
 class Variant(NamedTuple):
@@ -71,7 +70,7 @@ class Variant(NamedTuple):
 
     pools: tuple[dict[str, Any], ...]
     wide: int
-    norm: Norm
+    batch_norm: bool
     dropout: float
     aux_pool: Callable[[Tensor], Tensor]
     rescale: bool
@@ -81,28 +80,28 @@ PAPERS_POOL = {"kernel_size": 3, "stride": 2, "padding": 1}
 TORCHVISIONS_POOL = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
 VARIANTS = {
     "paper": Variant(
-        pools=(PAPERS_POOL,) * 4, wide=5, norm=None, dropout=0.4,
+        pools=(PAPERS_POOL,) * 4, wide=5, batch_norm=False, dropout=0.4,
         aux_pool=lambda x: F.avg_pool2d(x, 5, stride=3), rescale=False,
     ),
     # Its weights come from a network of Google's, with the 3x3 of a slip in it that nobody could take back.
     "torchvision": Variant(
-        pools=(TORCHVISIONS_POOL,) * 3 + (TORCHVISIONS_POOL | {"kernel_size": 2},), wide=3, norm="batch", dropout=0.2,
-        aux_pool=lambda x: F.adaptive_avg_pool2d(x, 4), rescale=True,
+        pools=(TORCHVISIONS_POOL,) * 3 + (TORCHVISIONS_POOL | {"kernel_size": 2},), wide=3, batch_norm=True,
+        dropout=0.2, aux_pool=lambda x: F.adaptive_avg_pool2d(x, 4), rescale=True,
     ),
 }  # fmt: skip
 
 
 class BasicConv2d(nn.Module):
-    """A convolution with its ReLU: the paper rectifies all of them. norm "batch" normalises in between."""
+    """A convolution with its ReLU: the paper rectifies all of them. batch_norm: with normalisation in between."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0,
-        norm: Norm = None,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        options: dict[str, Any] = {"activation": "relu"} if norm is None else {"bias": False}
+        options: dict[str, Any] = {"bias": False} if batch_norm else {"activation": "relu"}
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, **options)
-        self.bn = None if norm is None else nn.BatchNorm2d(out_channels, eps=1e-3, activation="relu")
+        self.bn = nn.BatchNorm2d(out_channels, eps=1e-3, activation="relu") if batch_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -116,20 +115,20 @@ class Inception(nn.Module):
     first, which is what makes the large filters cheap enough.
     """
 
-    def __init__(self, in_channels: int, row: Row, norm: Norm = None, wide: int = 5) -> None:
+    def __init__(self, in_channels: int, row: Row, batch_norm: bool = False, wide: int = 5) -> None:
         super().__init__()
-        self.branch1 = BasicConv2d(in_channels, row.ch1x1, 1, norm=norm)
+        self.branch1 = BasicConv2d(in_channels, row.ch1x1, 1, batch_norm=batch_norm)
         self.branch2 = nn.Sequential(
-            BasicConv2d(in_channels, row.ch3x3red, 1, norm=norm),
-            BasicConv2d(row.ch3x3red, row.ch3x3, 3, padding=1, norm=norm),
+            BasicConv2d(in_channels, row.ch3x3red, 1, batch_norm=batch_norm),
+            BasicConv2d(row.ch3x3red, row.ch3x3, 3, padding=1, batch_norm=batch_norm),
         )
         self.branch3 = nn.Sequential(
-            BasicConv2d(in_channels, row.ch5x5red, 1, norm=norm),
-            BasicConv2d(row.ch5x5red, row.ch5x5, wide, padding=wide // 2, norm=norm),
+            BasicConv2d(in_channels, row.ch5x5red, 1, batch_norm=batch_norm),
+            BasicConv2d(row.ch5x5red, row.ch5x5, wide, padding=wide // 2, batch_norm=batch_norm),
         )
         self.branch4 = nn.Sequential(
             nn.MaxPool2d(3, stride=1, padding=1),
-            BasicConv2d(in_channels, row.pool_proj, 1, norm=norm),
+            BasicConv2d(in_channels, row.pool_proj, 1, batch_norm=batch_norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,10 +141,10 @@ class Auxiliary(nn.Module):
     (N, in_channels, side, side) -> logits (N, num_classes). At 224x224 `side` is 14, which the pool makes 4.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, side: int, variant: Variant, norm: Norm) -> None:
+    def __init__(self, in_channels: int, num_classes: int, side: int, variant: Variant, batch_norm: bool) -> None:
         super().__init__()
         self.pool = variant.aux_pool
-        self.conv = BasicConv2d(in_channels, 128, 1, norm=norm)
+        self.conv = BasicConv2d(in_channels, 128, 1, batch_norm=batch_norm)
         places = self.pool(Tensor(np.zeros((1, 1, side, side), np.float32))).data.size
         self.fc1 = nn.Linear(128 * places, 1024)
         self.dropout = nn.Dropout(0.7)
@@ -173,41 +172,42 @@ class GoogLeNet(nn.Module):
 
     dropout: probability before the last layer; None is the variant's. aux: auxiliary classifiers on 4a and 4d. lrn:
     local response normalisation in the stem. norm: "batch" normalises after each convolution (S. Ioffe and C. Szegedy,
-    2015), which the torchvision variant always does. init: of the weights, "kaiming" or "xavier" (minigrad.nn.init).
+    2015), "none" does not; None is the variant's. init: of the weights, "kaiming" or "xavier" (minigrad.nn.init).
     variant: "paper", or "torchvision", which gives the logits of torchvision's GoogLeNet for its weights; three-channel
-    images are then normalised by ImageNet's means and deviations.
+    images are then normalised by ImageNet's means and deviations, as if for its transform_input=True.
     """
 
     published = PAPERS_COUNTS, PAPERS_SLIPS
 
     def __init__(
         self, in_channels: int = 1, num_classes: int = 10, image_size: int = 96, dropout: float | None = None,
-        aux: bool = False, lrn: bool = False, norm: Norm = None, init: Literal["kaiming", "xavier"] = "kaiming",
-        variant: Literal["paper", "torchvision"] = "paper",
+        aux: bool = False, lrn: bool = False, norm: Literal["batch", "none"] | None = None,
+        init: Literal["kaiming", "xavier"] = "kaiming", variant: Literal["paper", "torchvision"] = "paper",
     ) -> None:
         super().__init__()
         if image_size < 1:
             raise ValueError(f"image_size: given {image_size}, expected at least 1 pixel")
-        known = {"norm": (norm, (None, "batch")), "init": (init, ("kaiming", "xavier")), "variant": (variant, VARIANTS)}
+        norms, inits = (None, "batch", "none"), ("kaiming", "xavier")
+        known = {"norm": (norm, norms), "init": (init, inits), "variant": (variant, VARIANTS)}
         for name, (value, values) in known.items():
             if value not in values:
                 raise ValueError(f"{name}: given {value!r}, expected {' or '.join(map(repr, values))}")
         self.in_channels, self.num_classes, self.image_size, self.lrn = in_channels, num_classes, image_size, lrn
         self.variant = VARIANTS[variant]
-        norm = norm or self.variant.norm
-        self.conv1 = BasicConv2d(in_channels, 64, 7, stride=2, padding=3, norm=norm)
+        batch_norm = self.variant.batch_norm if norm is None else norm == "batch"
+        self.conv1 = BasicConv2d(in_channels, 64, 7, stride=2, padding=3, batch_norm=batch_norm)
         self.maxpool1, self.maxpool2, self.maxpool3, self.maxpool4 = (
             nn.MaxPool2d(**options) for options in self.variant.pools
         )
-        self.conv2 = BasicConv2d(64, 64, 1, norm=norm)
-        self.conv3 = BasicConv2d(64, 192, 3, padding=1, norm=norm)
+        self.conv2 = BasicConv2d(64, 64, 1, batch_norm=batch_norm)
+        self.conv3 = BasicConv2d(64, 192, 3, padding=1, batch_norm=batch_norm)
         side = self._side_of_4()
         channels = 192
         for name, row in TABLE_1.items():
-            setattr(self, name, Inception(channels, row, norm, self.variant.wide))
+            setattr(self, name, Inception(channels, row, batch_norm, self.variant.wide))
             channels = row.out_channels
-        self.aux1 = self._auxiliary("inception4a", side, norm) if aux else None
-        self.aux2 = self._auxiliary("inception4d", side, norm) if aux else None
+        self.aux1 = self._auxiliary("inception4a", side, batch_norm) if aux else None
+        self.aux2 = self._auxiliary("inception4d", side, batch_norm) if aux else None
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(self.variant.dropout if dropout is None else dropout)
         self.fc = nn.Linear(channels, num_classes)
@@ -227,9 +227,9 @@ class GoogLeNet(nn.Module):
             raise ValueError(f"image_size: given {self.image_size}, too small: {error}") from None
         return of_4.shape[2]
 
-    def _auxiliary(self, block: str, side: int, norm: Norm) -> Auxiliary:
+    def _auxiliary(self, block: str, side: int, batch_norm: bool) -> Auxiliary:
         try:
-            return Auxiliary(TABLE_1[block].out_channels, self.num_classes, side, self.variant, norm)
+            return Auxiliary(TABLE_1[block].out_channels, self.num_classes, side, self.variant, batch_norm)
         except ValueError as error:
             what = f"image_size: given {self.image_size}, too small for auxiliary classifiers"
             raise ValueError(f"{what}: {error}") from None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks import ablation, accuracy, gpu_check, gpu_plan, kernel_times, train_step
 from minigrad import device
+from minigrad.commands import INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except device.DeviceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

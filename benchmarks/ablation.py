@@ -1,12 +1,12 @@
 """`python -m benchmarks ablation`: what each part of `--recipe best` is worth, on images held out of training.
 
 A short run for every part that is left out or exchanged, the same but for that. Test images are not looked at. What is
-done already is not done again, so it may be stopped at any time.
+done already is not done again, so it may be stopped at any time; what was done with other settings is not counted.
 """
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ import googlenet
 from benchmarks import machine
 from kernels import threads
 from minigrad import device
+from minigrad.commands import INTERRUPTED
 from minigrad.commands.arguments import at_least
 from minigrad.training import metrics
+from minigrad.training.recipes import RECIPES
 
 RESULTS = Path("benchmarks/results/ablation.jsonl")
-SHORT = ("--recipe", "best", "--hold-out", "5000", "--device", "cpu", "--log-every", "1000000")
+HELD_OUT = 5000
+SHORT = ("--recipe", "best", "--hold-out", str(HELD_OUT), "--device", "cpu", "--log-every", "1000000")
 CHANGES: dict[str, tuple[str, ...]] = {
     "best": (),
     "another seed": ("--seed", "1"),
@@ -54,42 +57,63 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Train what is not in the file yet, then print all that is. Returns the exit status."""
-    console = Console()
+    console, status = Console(), 0
     length = ("--epochs", str(options.epochs), "--train-limit", str(options.train_limit))
+    recipe = {name: value for name, value in RECIPES["best"].items() if name != "epochs"}
+    runs: dict[str, dict[str, Any]] = {
+        name: {"name": name, "arguments": [*SHORT, *length, *change], "recipe": recipe}
+        for name, change in CHANGES.items()
+    }
+
+    def done() -> dict[str, dict[str, Any]]:
+        """What is in the file of these runs, by name."""
+        records = metrics.read(options.json)
+        return {name: record for name, run in runs.items() for record in records if run.items() <= record.items()}
+
     for name in options.only or CHANGES:
-        if name in {record["name"] for record in metrics.read(options.json)}:
+        if name in done():
             continue
         console.print(f"{name}: {' '.join(CHANGES[name]) or 'the recipe as it is'}")
-        arguments = [*SHORT, *length, *CHANGES[name]]
-        last = train(arguments)
+        last = train(runs[name]["arguments"])
         if last is None:
-            return 1
+            status = 1
+            continue
         made = machine.describe(threads.available(), device.CPU)
-        metrics.append(options.json, {"name": name, "arguments": arguments, **last, "machine": made})
-    print_table(console, metrics.read(options.json))
-    return 0
+        metrics.append(options.json, {**runs[name], **last, "machine": made})
+    print_table(console, done())
+    return status
 
 
 def train(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """Run googlenet.py; what its last epoch came to, with the seconds of all of them, or None if it failed."""
+    """Run googlenet.py; what its last epoch came to, with the seconds of all of them, or None if it failed.
+
+    KeyboardInterrupt if the user stopped it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        if googlenet.main([*arguments, "--out", str(run)]) != 0:
+        status = googlenet.main([*arguments, "--out", str(run)])
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        if status != 0:
             return None
         epochs = metrics.read(run / metrics.EPOCHS)
         return {**epochs[-1], "seconds": sum(epoch["seconds"] for epoch in epochs)}
 
 
-def print_table(console: Console, records: Sequence[dict[str, Any]]) -> None:
+def print_table(console: Console, records: Mapping[str, dict[str, Any]]) -> None:
     """A line a run: accuracies in per cent on the held-out images, and how far above or below the recipe's."""
-    table = Table("change", title="accuracy on held-out images, %")
+    table = Table("change", title=f"accuracy on {HELD_OUT:,} held-out images, %")
     for column in ("averaged", "", "raw", "", "seconds"):
         table.add_column(column, justify="right")
-    base = next((record for record in records if record["name"] == "best"), None)
-    for record in records:
+    base = records.get("best")
+    for name, record in records.items():
         cells = []
         for key in ("averaged_validation_accuracy", "validation_accuracy"):
             difference = f"{100 * (record[key] - base[key]):+.2f}" if base else ""
             cells += [f"{100 * record[key]:.2f}", difference]
-        table.add_row(record["name"], *cells, f"{record['seconds']:.0f}")
+        table.add_row(name, *cells, f"{record['seconds']:.0f}")
     console.print(table)
+    if base:
+        right = base["averaged_validation_accuracy"]
+        deviation = 100 * (right * (1 - right) / HELD_OUT) ** 0.5
+        console.print(f"Which images are held out makes a standard deviation of {deviation:.2f}; seeds come on top.")

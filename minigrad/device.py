@@ -218,12 +218,13 @@ def set_precision(precision: str) -> None:
 
 @contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
-    """Turns CuPy's error about a full card into a DeviceError with what was asked, what is free, and a `remedy`."""
+    """Turns an error about full memory into a DeviceError with what was asked and a `remedy`; of a card's, CuPy's, also
+    with what is free."""
     try:
         yield
     except MemoryError as error:
         if type(error).__module__.partition(".")[0] != "cupy":
-            raise
+            raise DeviceError(f"memory is full. {error or 'Nothing is known about what was asked'}; {remedy}") from None
         cupy = _cupy()
         free, total = cupy.cuda.runtime.memGetInfo()
         free += cupy.get_default_memory_pool().free_bytes()

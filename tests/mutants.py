@@ -287,6 +287,16 @@ MUTANTS = [
         "tests/minigrad/training/test_plots.py::test_a_confusion_matrix_has_its_counts_in_their_places",
     ),
     Mutant(
+        "averaged weights of another run are tested", "minigrad/commands/trained.py",
+        "bool(config.averaging) and not raw and", "not raw and",
+        "tests/minigrad/commands/test_evaluate.py::test_averaged_weights_that_are_not_the_runs_are_left_alone",
+    ),
+    Mutant(
+        "whatever is transparent lies on white", "minigrad/data/image_files.py",
+        'behind = "black" if', 'behind = "white" if',
+        "tests/minigrad/commands/test_predict.py::test_clothes_cut_out_are_seen_whatever_their_colour",
+    ),
+    Mutant(
         "held-out images are trained on", "minigrad/training/loop.py",
         "train = data.train_images[:kept][", "train = data.train_images[",
         "tests/minigrad/commands/test_settings.py::test_held_out_images_are_tested_on_and_not_trained_on",

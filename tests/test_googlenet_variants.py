@@ -229,7 +229,7 @@ def test_names_are_torchvisions_in_the_order_of_the_network(options: dict[str, A
 @pytest.mark.parametrize(
     ("name", "value", "known"),
     [
-        ("norm", "layer", "None or 'batch'"),
+        ("norm", "layer", "None or 'batch' or 'none'"),
         ("init", "normal", "'kaiming' or 'xavier'"),
         ("variant", "v3", "'paper' or 'torchvision'"),
     ],

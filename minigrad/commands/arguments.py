@@ -64,6 +64,14 @@ def rate(text: str) -> float:
     return value
 
 
+def output_file(text: str) -> Path:
+    """An option that is a file to write, so that what leads to it is not computed in vain."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected the name of a file in a folder that is there")
+    return path
+
+
 def share(text: str) -> float:
     """An option that is a number of at least 0 and at most 1."""
     try:

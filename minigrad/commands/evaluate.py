@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ from rich.table import Table
 
 from kernels import threads
 from minigrad import device
-from minigrad.commands.arguments import at_least, device_name, plain_console, program, thread_count
-from minigrad.commands.trained import load_trained
+from minigrad.commands.arguments import at_least, device_name, output_file, plain_console, program, thread_count
+from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, DataError, load
 from minigrad.training import Evaluation, evaluate, plots
 from minigrad.training.checkpoint import CheckpointError
 from minigrad.training.config import Builder, ConfigError
 from minigrad.training.evaluation import mean_prediction, ten_views
+from minigrad.training.loop import data_of
 
 ERRORS = (DataError, CheckpointError, ConfigError, device.DeviceError, OSError)
 
@@ -28,9 +30,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tta", action="store_true",
                    help="predict the mean over ten views of each image: it and its mirror image, each as it is and "
                    "moved by one pixel up, down, left and right")
-    p.add_argument("--raw", action="store_true",
-                   help="test the weights of a run's last step where there are averaged ones too")
-    p.add_argument("--gallery", type=Path, metavar="FILE", help="draw the most confident mistakes into this PNG file")
+    add_raw(p)
+    p.add_argument("--validation", action="store_true",
+                   help="test on the training images that the runs held out, and not on the test images")
+    p.add_argument("--gallery", type=output_file, metavar="FILE",
+                   help="draw the most confident mistakes into this PNG file")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
@@ -43,22 +47,24 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, load, test, print a table. Returns the exit status."""
     p = parser()
     options = p.parse_args(arguments)
-    if options.gallery and not options.gallery.parent.is_dir():
-        p.error(f"--gallery: {options.gallery.parent} is no folder")
     console = plain_console()
     place, remark = device.choose(options.device)
     if remark:
         console.print(remark)
     models = [load_trained(builder, run, place, options.raw) for run in options.runs]
-    data = load(options.data_dir)
-    images, labels = data.test_images[: options.test_limit], data.test_labels[: options.test_limit]
+    held_out = {trained.config.hold_out for trained in models} if options.validation else {0}
+    if options.validation and (len(held_out) > 1 or held_out == {0}):
+        p.error(f"--validation: the runs have held out {sorted(held_out)} images, expected the same of all, and some")
+    tested = replace(models[0].config, hold_out=held_out.pop(), test_limit=options.test_limit)
+    _, (images, labels), kind = data_of(load(options.data_dir), tested)
     there = device.to(images, place), device.to(labels, place)
     views = ten_views(*images.shape) if options.tta else [None]
     results = []
     for run, (config, model, is_average) in zip(options.runs, models, strict=True):
         if is_average:
             console.print(f"{run}: averaged weights; --raw tests those of the last step")
-        with device.memory_errors("use --device cpu"), threads.limit(options.threads):
+        remedy = "use --device cpu" if place != device.CPU else "a smaller network, or smaller images, need less"
+        with device.memory_errors(remedy), threads.limit(options.threads):
             results.append(evaluate(model, *there, config, console, log_every=10, views=views))
         if len(models) > 1:
             console.print(f"{run}: {_figures(results[-1])}")
@@ -68,7 +74,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         who = f"ensemble of {len(models)}: "
     console.print(_table(result))
     ways = f", each seen in {len(views)} ways" if options.tta else ""
-    console.print(f"{who}{_figures(result)} on {len(images)} images{ways}")
+    console.print(f"{who}{_figures(result)} on {len(images)} {kind} images{ways}")
     if options.gallery:
         plots.gallery(options.gallery, images, labels, result.probabilities, CLASS_NAMES)
     return 0

@@ -1,6 +1,7 @@
 """predict: what a trained model takes the clothes in image files for."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from minigrad import device
 from minigrad.commands.arguments import device_name, plain_console, program
-from minigrad.commands.trained import load_trained
+from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, prepare
 from minigrad.data.image_files import ImageFileError, read_image
 from minigrad.function import no_grad
@@ -17,18 +18,20 @@ from minigrad.training.checkpoint import CheckpointError
 from minigrad.training.config import Builder, ConfigError
 from minigrad.training.evaluation import softmax
 
-ERRORS = (CheckpointError, ConfigError, ImageFileError, device.DeviceError, OSError)
+ERRORS = (CheckpointError, ConfigError, device.DeviceError, OSError)
 SHOWN = 5
 
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
-    """Parse, load, print a table for each image. Returns the exit status."""
+    """Parse, load, print a table for each image. Returns the exit status: 1 if a file is not an image, after all others
+    have had their turn."""
     p = argparse.ArgumentParser(
         prog=program("predict"), description="Tell what is in image files: the likeliest classes of Fashion-MNIST.",
         epilog="Images are brought into the form of the data set's pictures: grey, trimmed, 28x28, light on dark.",
     )  # fmt: skip
     p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
     p.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG file")
+    add_raw(p)
     p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
                    help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
     options = p.parse_args(arguments)
@@ -36,11 +39,17 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     place, remark = device.choose(options.device)
     if remark:
         console.print(remark)
-    config, model, is_average = load_trained(builder, options.run, place)
+    config, model, is_average = load_trained(builder, options.run, place, options.raw)
     if is_average:
         console.print(f"{options.run}: averaged weights")
+    status = 0
     for path in options.images:
-        picture = read_image(path)
+        try:
+            picture = read_image(path)
+        except ImageFileError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 1
+            continue
         x = prepare(device.to(picture.pixels[None], place), config.image_size, config.in_channels)
         with no_grad():
             logits = model(Tensor(x))
@@ -50,4 +59,4 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         for index in (-probabilities).argsort(kind="stable")[:SHOWN]:
             table.add_row(CLASS_NAMES[index], f"{probabilities[index]:.4f}")
         console.print(table)
-    return 0
+    return status

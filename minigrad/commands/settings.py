@@ -66,10 +66,9 @@ def options_of(builder: Builder) -> dict[str, Any]:
 
 
 def literals(kind: Any) -> list[str]:
-    """The words that a type of Literals allows, with "none" for None."""
+    """The words that a type of Literals allows."""
     alternatives = [kind] if get_origin(kind) is Literal else get_args(kind)
-    words = [word for each in alternatives if get_origin(each) is Literal for word in get_args(each)]
-    return [*words, "none"] if words and type(None) in alternatives else words
+    return [word for each in alternatives if get_origin(each) is Literal for word in get_args(each)]
 
 
 def given(options: argparse.Namespace, builder: Builder) -> dict[str, Any]:
@@ -83,4 +82,4 @@ def given(options: argparse.Namespace, builder: Builder) -> dict[str, Any]:
 def given_of(builder: Builder, options: argparse.Namespace) -> dict[str, Any]:
     """The options of the network's constructor that the user has named."""
     named = {name: getattr(options, name) for name in options_of(builder)}
-    return {name: None if value == "none" else value for name, value in named.items() if value is not None}
+    return {name: value for name, value in named.items() if value is not None}

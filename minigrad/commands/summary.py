@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels.layout import Array, nchw
+from minigrad import device
 from minigrad.commands.arguments import at_least, plain_console, program
 from minigrad.commands.settings import add_options_of, given_of
 from minigrad.function import Function, no_grad
@@ -19,7 +20,7 @@ from minigrad.tensor import Tensor
 from minigrad.training.config import Builder, Config, ConfigError
 from minigrad.training.recipes import own_image_size
 
-ERRORS = (ConfigError,)
+ERRORS = (ConfigError, device.DeviceError)
 
 
 class Stage(NamedTuple):
@@ -123,7 +124,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     table = Table("stage", "output")
     for column in ("parameters", "multiply-adds"):
         table.add_column(column, justify="right")
-    rows = stages(model, options.in_channels, options.image_size)
+    with device.memory_errors("a smaller --image-size needs less"):
+        rows = stages(model, options.in_channels, options.image_size)
     for stage in rows:
         shape = " x ".join(map(str, stage.shape)) or "in training only"
         table.add_row(stage.name, shape, f"{stage.parameters:,}", f"{stage.multiply_adds:,}")

@@ -18,15 +18,16 @@ from minigrad.commands.profile import profile_table
 from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
 from minigrad.profiler import Profiler
-from minigrad.training import Config, Diverged, Stopped, Trainer, recipes, tensorboard
-from minigrad.training.checkpoint import NAME, CheckpointError
+from minigrad.training import Config, Diverged, Stopped, Trainer, averaged, checkpoint, metrics, recipes, tensorboard
 from minigrad.training.config import Builder, ConfigError
-from minigrad.training.metrics import MetricsError
 
 ERRORS = (
-    DataError, Diverged, CheckpointError, ConfigError, MetricsError, tensorboard.TensorBoardError, device.DeviceError,
-    OSError,
+    DataError, Diverged, checkpoint.CheckpointError, ConfigError, metrics.MetricsError, tensorboard.TensorBoardError,
+    device.DeviceError, OSError,
 )  # fmt: skip
+
+FILES = (checkpoint.NAME, averaged.NAME, metrics.EPOCHS, metrics.STEPS)
+"""What a run reads again, besides its settings."""
 
 # Those that a run's folder does not keep, and that a resumed run must be told again.
 OTHERS = (
@@ -81,6 +82,12 @@ def _twins(name: str) -> AbstractContextManager[None]:
         raise device.DeviceError(f"--kernels {name}: {error}") from error
 
 
+def _python() -> str:
+    """The Python that runs this, as short as the user can write it."""
+    python, here = Path(sys.executable), Path.cwd()
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+
+
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, prepare the run's folder, train. Returns the exit status."""
     p = parser(builder)
@@ -108,8 +115,9 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     else:
         config = recipes.settings(builder, settings.pop("recipe", Config.recipe), settings)
         run = options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-        if (run / NAME).exists() or (run / "config.json").exists():
-            p.error(f"--out: {run} holds a run already; go on with it by --resume {run}, or choose another folder")
+        if found := [name for name in ("config.json", *FILES) if (run / name).exists()]:
+            hint = f"go on with it by --resume {run}, or choose another folder"
+            p.error(f"--out: {run} holds a run already, or what is left of one, {found[0]}; {hint}")
     data = load(options.data_dir)
     random.manual_seed(config.seed)
     model = config.build_model(builder).to(place)
@@ -132,7 +140,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         with threads.limit(options.threads), _shown(profiler, console), full, twins, board as trainer.board:
             result = trainer.train()
     except Stopped as stopped:
-        again = ["python", sys.argv[0], "--resume", str(run)]
+        again = [_python(), sys.argv[0], "--resume", str(run)]
         for name in OTHERS:
             if (value := getattr(options, name)) != p.get_default(name):
                 again += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]

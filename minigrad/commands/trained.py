@@ -1,5 +1,6 @@
 """What a training run has learned, for the commands that use it."""
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,12 @@ class Trained(NamedTuple):
     averaged: bool
 
 
+def add_raw(p: argparse.ArgumentParser) -> None:
+    """The option which of a run's weights a command takes."""
+    p.add_argument("--raw", action="store_true",
+                   help="take the weights of a run's last step where there are averaged ones too")
+
+
 def load_trained(builder: Builder, run: Path, place: str, raw: bool = False) -> Trained:
     """The model in a run's folder, on the device called `place`: the averaged one if the run has one and not `raw`.
 
@@ -23,6 +30,6 @@ def load_trained(builder: Builder, run: Path, place: str, raw: bool = False) -> 
     """
     config = Config.load(run, builder.__name__)
     model = config.build_model(builder).to(place).eval()
-    has_average = not raw and (run / averaged.NAME).exists()
+    has_average = bool(config.averaging) and not raw and (run / averaged.NAME).exists()
     checkpoint.load_model(run / (averaged.NAME if has_average else checkpoint.NAME), model)
     return Trained(config, model, has_average)

@@ -35,10 +35,12 @@ class Picture(NamedTuple):
 
 
 def read_image(path: Path) -> Picture:
-    """Read a PNG or JPEG file, turned as its EXIF data say, and on white where it is transparent.
+    """Read a PNG or JPEG file, turned as its EXIF data say. Where it is transparent there is white behind what is dark,
+    and black behind what is light.
 
-    A picture of 28x28 pixels is neither trimmed nor moved. ImageFileError if the file is missing, broken, not an image,
-    or so large that Pillow takes it for an attack.
+    A picture of 28x28 pixels is neither trimmed nor moved, and its background stays as it is, where that of others
+    becomes black. ImageFileError if the file is missing, broken, not an image, nothing but background, or so large
+    that Pillow takes it for an attack.
     """
     from PIL import Image, UnidentifiedImageError  # here, so that only who reads image files loads it
 
@@ -53,13 +55,15 @@ def read_image(path: Path) -> Picture:
         raise ImageFileError(f"{path}: too large: {error}") from None
     except UnidentifiedImageError:
         raise ImageFileError(f"{path}: expected a PNG or JPEG image") from None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow has no error of its own for what is broken further in
+    except Exception as error:  # whatever Pillow stumbles over in what is broken further in: it has no error of its own
         raise ImageFileError(f"{path}: cannot be read as an image: {error}") from None
     background = int(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
     inverted = background > 127
-    if pixels.shape != (SIDE, SIDE):
-        pixels = _fitted(pixels, background, inverted)
-    return Picture(255 - pixels if inverted else pixels, inverted)
+    if inverted:
+        pixels, background = 255 - pixels, 255 - background
+    if not _differs(pixels, background).any():
+        raise ImageFileError(f"{path}: there is nothing on it but background")
+    return Picture(pixels if pixels.shape == (SIDE, SIDE) else _fitted(pixels, background), inverted)
 
 
 def _grey(path: Path) -> "Image":
@@ -70,20 +74,28 @@ def _grey(path: Path) -> "Image":
     if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     colours = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("L")
+    grey, opaque = (np.asarray(colours.convert("LA"))[..., channel].astype(float) for channel in (0, 1))
+    behind = "black" if (grey * opaque).sum() > 127 * opaque.sum() else "white"
+    return Image.alpha_composite(Image.new("RGBA", colours.size, behind), colours).convert("L")
 
 
-def _fitted(pixels: Array, background: int, inverted: bool) -> Array:
-    """(H, W) uint8 -> (28, 28): what differs from the background, the longer side 28 pixels, in the middle."""
+def _differs(pixels: Array, background: int) -> Array:
+    """(H, W) uint8 -> (H, W) bool: what is not background."""
+    different: Array = np.abs(pixels.astype(np.int16) - background) > SAME
+    return different
+
+
+def _fitted(pixels: Array, background: int) -> Array:
+    """(H, W) uint8, light on dark -> (28, 28): what differs from the background, the longer side 28 pixels, in the
+    middle of black."""
     from PIL import Image
 
-    differs = np.abs(pixels.astype(np.int16) - background) > SAME
-    rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
-    if rows.size:  # otherwise there is nothing but background
-        pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    rows, columns = (np.flatnonzero(_differs(pixels, background).any(axis=axis)) for axis in (1, 0))
+    pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(SIDE * side / max(pixels.shape))) for side in pixels.shape)
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    canvas = np.full((SIDE, SIDE), 255 if inverted else 0, np.uint8)
-    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
-    canvas[top : top + height, left : left + width] = np.asarray(small)
+    small = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX), float)
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    lifted = np.maximum(0, small - background) * (255 / (255 - background))  # so that the background is black too
+    canvas[top : top + height, left : left + width] = np.rint(lifted)
     return canvas

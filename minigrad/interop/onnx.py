@@ -30,8 +30,9 @@ def save_onnx(
 
     The model is on the CPU, in float32. description, properties: for who reads the file. Needs the `onnx` library.
 
-    ExportError if an operation has no translation, or if the network computes something past its operations (with
-    `tensor.data`, say), which the file would keep as it was for one batch. OSError leaves the old file as it was.
+    ExportError if weights are not float32, if an operation has no translation, or if the network computes something
+    past its operations (with `tensor.data`, say), which the file would keep as it was for one batch. OSError leaves the
+    old file as it was.
     """
     try:
         import onnx
@@ -40,6 +41,8 @@ def save_onnx(
         import onnx.numpy_helper
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed: pip install -e '.[onnx]'") from None
+    if others := {parameter.data.dtype.name for parameter in model.parameters()} - {"float32"}:
+        raise ExportError(f"weights: given {', '.join(sorted(others))}, expected float32: model.to('float32')")
     graph, shape = _recorded(model, image_shape, batch=2)
     again, _ = _recorded(model, image_shape, batch=3)
     if graph.nodes != again.nodes or not _same(graph.constants, again.constants):

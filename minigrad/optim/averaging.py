@@ -41,7 +41,9 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside the block the parameters are the averages."""
+        """Inside the block the parameters are the averages. RuntimeError before the first step: there are none yet."""
+        if not self._steps[0]:
+            raise RuntimeError("WeightAverage: nothing is averaged yet, expected step() first")
         own = [parameter.data for parameter in self.params]
         for parameter, average in zip(self.params, self.averages, strict=True):
             parameter.data = average

@@ -138,7 +138,10 @@ class Config:
 
     @classmethod
     def load(cls, run: Path, network: str) -> "Config":
-        """Read config.json from a run's folder. ConfigError if it is missing, broken, or not of this network."""
+        """Read config.json from a run's folder. ConfigError if it is missing, broken, or not of this network.
+
+        A run that is older than some setting was made as that setting's default has it.
+        """
         path = run / "config.json"
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
@@ -146,14 +149,14 @@ class Config:
             raise ConfigError(f"{path}: {error.strerror}; expected the folder of a training run") from None
         except ValueError as error:
             raise ConfigError(f"{path}: not JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{path}: given a {type(settings).__name__}, expected settings by name")
         names = {each.name for each in dataclasses.fields(cls)}
-        if not isinstance(settings, dict) or settings.keys() != names:
-            given = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
-            raise ConfigError(f"{path}: given {given}, expected exactly {sorted(names)}")
+        if unknown := settings.keys() - names:
+            raise ConfigError(f"{path}: given {sorted(unknown)}, expected some of {sorted(names)}")
+        if settings.get("network") != network:
+            raise ConfigError(f"{path}: the run is of a {settings.get('network')}, expected a {network}")
         try:
-            config = cls(**settings)
+            return cls(**settings)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
-        if config.network != network:
-            raise ConfigError(f"{path}: the run is of a {config.network}, expected a {network}")
-        return config

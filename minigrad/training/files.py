@@ -1,21 +1,31 @@
 """Writing files so that a reader finds either the old content or the new, never half of it."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at `path`, by way of a temporary file beside it. If this fails, the old file stays. OSError."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    """Replace the file at `path`, by way of a temporary file beside it. If this fails, the old file stays. OSError.
+
+    A symbolic link stays one, and the file that it leads to is replaced.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "There is something else than a file", str(path))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # and not the temporary file's name
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else can read
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

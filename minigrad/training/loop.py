@@ -66,13 +66,18 @@ class Trainer:
         checkpoint_every: int = 0, profiler: Profiler | None = None,
     ) -> None:
         self.model, self.config, self.run, self.console = model, config, run, console
+        self.position = Position()
         weight = next(model.parameters()).data
         train, test, self.tested = data_of(data, config)
         self.train_images, self.train_labels = (device.beside(weight, array) for array in train)
         self.test_images, self.test_labels = (device.beside(weight, array) for array in test)
         count = len(self.train_images)
+        try:
+            self._views(0)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         normalised = any(isinstance(module, averaged.BATCH_NORMS) for module in model.modules())
-        if normalised and count % config.batch_size == 1:
+        if normalised and (count % config.batch_size or config.batch_size) == 1:
             what = f"leaves the last batch one of {count:,} images, and batch normalisation needs more"
             raise ConfigError(f"batch_size: given {config.batch_size}, which {what}")
         self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
@@ -81,7 +86,6 @@ class Trainer:
         self.log = StepLog(weight, min(log_every, self.steps_per_epoch) if kernels.is_on_card(weight) else 1)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.average = config.build_average(model)
-        self.position = Position()
         self.board: Board | None = None
         self.stopping = False
 
@@ -116,16 +120,13 @@ class Trainer:
     def train_epoch(self) -> None:
         """Train to the end of the current epoch, without the test, the checkpoint and the pictures that end it."""
         at, config = self.position, self.config
-        count, height, width = self.train_images.shape
+        count = len(self.train_images)
         order = epoch_order(count, config.seed, at.epoch)
-        views = None
-        if config.augmentation != Augmentation():
-            views = config.augmentation.views(count, height, width, config.image_size, config.seed, at.epoch)
         title = f"epoch {at.epoch + 1}/{config.epochs}"
         self.model.train()
         loader = batches(
             self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
-            order=order, start=at.batch, views=views,
+            order=order, start=at.batch, views=self._views(count),
         )
         watching = self.profiler.watch() if self.profiler else nullcontext()
         with watching, Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
@@ -150,6 +151,15 @@ class Trainer:
                     self._stop_if_asked()
                 if due:
                     self._save()
+
+    def _views(self, count: int) -> Array | None:
+        """How the epoch sees the first so many training images; None for as they are."""
+        if (augmentation := self.config.augmentation) == Augmentation():
+            return None
+        _, height, width = self.train_images.shape
+        return augmentation.views(
+            count, height, width, self.config.image_size, self.config.seed, self.position.epoch
+        )
 
     def _part(self, name: str) -> AbstractContextManager[None]:
         return self.profiler.part(name) if self.profiler else nullcontext()
@@ -224,14 +234,14 @@ class Trainer:
             f"epoch {at.epoch + 1}: train {self._losses()} accuracy {record['train_accuracy']:.4f}, "
             f"{', '.join(tests)}, {record['seconds']:.0f} s"
         )
-        at.next_epoch()
-        self._save()
-        if self.board:
-            self.board.add("epoch", record)  # after it is saved, or a run that ends in between would add it twice
         steps, epochs = (metrics.read(self.run / name) for name in (metrics.STEPS, metrics.EPOCHS))
         plots.curves(self.run / "curves.png", steps, epochs, [*results])
         last = [*results.values()][-1]
         plots.confusion(self.run / "confusion.png", last.confusion, CLASS_NAMES)
+        at.next_epoch()
+        self._save()
+        if self.board:
+            self.board.add("epoch", record)  # after it is saved, or a run that ends in between would add it twice
         return last
 
     def _evaluate(self) -> Evaluation:

@@ -47,8 +47,9 @@ def own_image_size(builder: Builder) -> int:
 def settings(builder: Builder, recipe: str, given: Mapping[str, Any]) -> Config:
     """The recipe with what is `given`, names and values of Config's settings, in place of its own.
 
-    An optimiser that the recipe does not have comes with the rate that suits it. Another network than GoogLeNet has its
-    own size of images, and options that it does not have are left out. ConfigError if a value makes no sense.
+    An optimiser that the recipe does not have comes with the rate and the weight decay that suit it. Another network
+    than GoogLeNet has its own size of images, and options that it does not have are left out. ConfigError if a value
+    makes no sense.
     """
     chosen = RECIPES[recipe]
     its_own = chosen.get("optimizer", Config.optimizer)

@@ -15,6 +15,8 @@ from minigrad.training import metrics
 from minigrad.training.config import Config
 from minigrad.training.recipes import settings
 
+FIGURES = ("validation_accuracy", "averaged_validation_accuracy", "seconds")
+
 
 def config(name: str) -> Config:
     options: argparse.Namespace = parser(GoogLeNet).parse_args([*ablation.SHORT, *ablation.CHANGES[name]])
@@ -50,17 +52,49 @@ def test_what_is_done_is_not_done_again(
         ["--train-limit", "15000", "--erase", "0"],
     ]
     assert [record["name"] for record in metrics.read(file)] == ["best", "without holes"]
-    printed = capsys.readouterr().out.splitlines()
+    recipe = {**ablation.RECIPES["best"], "epochs": 99}
+    monkeypatch.setitem(ablation.RECIPES, "best", recipe)
+    assert main([*command, "without holes"]) == 0
+    assert len(trained) == 2, "how long the recipe trains makes no difference to a short run"
+    printed = capsys.readouterr().out.rpartition("accuracy on 5,000 held-out images")[2].splitlines()
     (line,) = [line for line in printed if "without holes │" in line]
     assert [cell.strip() for cell in line.strip("│").split("│")] == [
         "without holes", "88.50", "-1.00", "88.00", "-1.00", "7",
     ]  # fmt: skip
 
 
-def test_a_run_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ablation, "train", lambda arguments: None)
-    assert main(["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", "best"]) == 1
-    assert not (tmp_path / "a.jsonl").exists()
+@pytest.mark.parametrize("other", ["epochs", "recipe"])
+def test_what_was_done_otherwise_does_not_count(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = iter((0.5, 0.9))
+    monkeypatch.setattr(ablation, "train", lambda arguments: dict.fromkeys(FIGURES, next(shares)))
+    command = ["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", "best"]
+    assert main(command) == 0
+    if other == "recipe":
+        monkeypatch.setitem(ablation.RECIPES, "best", ablation.RECIPES["best"] | {"lr": 0.2})
+    capsys.readouterr()
+    assert main([*command, *(["--epochs", "3"] if other == "epochs" else [])]) == 0
+    printed = capsys.readouterr().out
+    assert "90.00" in printed
+    assert "50.00" not in printed
+
+
+def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(arguments: list[str]) -> dict[str, Any] | None:
+        return None if "--erase" in arguments else dict.fromkeys(FIGURES, 0.9)
+
+    monkeypatch.setattr(ablation, "train", train)
+    names = ["without holes", "without shifts"]
+    assert main(["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", *names]) == 1
+    assert [record["name"] for record in metrics.read(tmp_path / "a.jsonl")] == names[1:]
+
+
+def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """googlenet.py ends its run as it should, and says so by its status."""
+    monkeypatch.setattr(ablation.googlenet, "main", lambda arguments: 130)
+    assert main(["ablation", "--json", str(tmp_path / "a.jsonl")]) == 130
+    assert capsys.readouterr().out.count(":") == 1, "no second run was begun"
 
 
 def test_a_run_is_googlenets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def test_evaluate_repeats_the_last_test_of_the_run(trained: Path, evaluated: Eva
     record = json.loads((trained / "metrics.jsonl").read_text())
     for options, prefix in ((["--raw"], "test"), ([], "averaged_test")):
         text = evaluated(trained, *options)
-        expected = f"loss {record[f'{prefix}_loss']:.4f}, accuracy {record[f'{prefix}_accuracy']:.4f} on 200 images"
-        assert text.splitlines()[-1] == expected
+        expected = f"loss {record[f'{prefix}_loss']:.4f}, accuracy {record[f'{prefix}_accuracy']:.4f}"
+        assert text.splitlines()[-1] == f"{expected} on 200 test images"
         assert ("averaged weights" in text) == (not options)
         assert "Ankle boot" in text
     assert record["test_loss"] != record["averaged_test_loss"]
@@ -74,7 +75,34 @@ def test_an_ensemble_averages_probabilities(tmp_path: Path, evaluated: Evaluate,
     for name, own in each.items():
         assert f"{tmp_path / name}: {figures(own, labels)}" in text
     assert text.count("averaged weights") == 1
-    assert text.splitlines()[-1] == f"ensemble of 3: {figures(sum(each.values()) / 3, labels)} on 200 images"
+    assert text.splitlines()[-1] == f"ensemble of 3: {figures(sum(each.values()) / 3, labels)} on 200 test images"
+
+
+def test_held_out_images_are_tested_on(
+    tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last of the training images. Runs that held out others, or none, cannot be tested on the same."""
+    for name, seed, held_out in (("a", 1, 150), ("b", 2, 150), ("c", 3, 40), ("d", 4, 0)):
+        made_run(tmp_path / name, seed)
+        Config("SmallNet", image_size=28, hold_out=held_out).save(tmp_path / name)
+    models = [made_run(tmp_path / "e", seed) for seed in (1, 2)]
+    images, labels = cut_data.train_images[-150:], cut_data.train_labels[-150:]
+    both = sum(probabilities(model, images) for model in models) / 2
+    text = evaluated(tmp_path / "a", tmp_path / "b", "--validation")
+    assert text.splitlines()[-1] == f"ensemble of 2: {figures(both, labels)} on 150 validation images"
+    for runs, held in (("ac", [40, 150]), ("d", [0])):
+        with pytest.raises(SystemExit):
+            run(SmallNet, ["evaluate", *(str(tmp_path / name) for name in runs), "--validation", "--device", "cpu"])
+        assert f"--validation: the runs have held out {held} images" in capsys.readouterr().err
+
+
+def test_averaged_weights_that_are_not_the_runs_are_left_alone(
+    tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST
+) -> None:
+    made_run(tmp_path, 1, name=averaged.NAME)
+    model = made_run(tmp_path, 0)  # of a run that averages nothing
+    text = evaluated(tmp_path)
+    assert figures(probabilities(model, cut_data.test_images), cut_data.test_labels) in text
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -96,7 +124,7 @@ def test_tta_averages_over_mirrored_and_shifted_images(
     expected = figures(sum(seen) / 10, cut_data.test_labels)
     assert expected != figures(seen[0], cut_data.test_labels)
     text = evaluated(tmp_path / "run", "--tta")
-    assert text.splitlines()[-1] == f"{expected} on 200 images, each seen in 10 ways"
+    assert text.splitlines()[-1] == f"{expected} on 200 test images, each seen in 10 ways"
 
 
 def test_probabilities_keep_their_images(cut_data: FashionMNIST, tmp_path: Path) -> None:
@@ -202,10 +230,30 @@ def test_summary_sets_the_papers_table_beside(capsys: pytest.CaptureFixture[str]
         assert f"{stage}: {remark}" in text
 
 
-def test_a_gallery_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [["evaluate", "RUN", "--gallery"], ["export", "RUN"]])
+@pytest.mark.parametrize("place", ["none/file", ".", ""])
+def test_where_nothing_can_be_written_is_said_at_once(
+    words: list[str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        run(SmallNet, ["evaluate", str(tmp_path), "--gallery", str(tmp_path / "none" / "worst.png")])
-    assert "--gallery" in capsys.readouterr().err
+        run(SmallNet, [*words, place])
+    assert f"given {place!r}, expected the name of a file in a folder that is there" in capsys.readouterr().err
+
+
+def test_full_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forward(self: SmallNet, x: object) -> None:
+        raise MemoryError("Unable to allocate 4.88 PiB")
+
+    made_run(tmp_path / "run", 0)
+    monkeypatch.setattr(SmallNet, "forward", forward)
+    for words in (["evaluate", str(tmp_path / "run")], ["--out", str(tmp_path / "new")]):
+        assert run(SmallNet, [*words, "--device", "cpu"]) == 1
+        assert re.fullmatch("error: memory is full. Unable to allocate 4.88 PiB; .*\n", capsys.readouterr().err)
+    assert run(SmallNet, ["summary"]) == 1
+    assert "memory is full" in capsys.readouterr().err
 
 
 def test_summary_prints_the_network(capsys: pytest.CaptureFixture[str]) -> None:

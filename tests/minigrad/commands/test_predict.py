@@ -131,11 +131,41 @@ def test_files_of_all_kinds_are_the_same_picture(tmp_path: Path, shape: np.ndarr
     assert np.abs(pixels - expected).max() <= 1
 
 
-@pytest.mark.parametrize("size", [(1, 1), (500, 1), (3, 400)])
+@pytest.mark.parametrize("size", [(5, 5), (500, 1), (3, 400)])
 def test_pictures_of_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
-    Image.new("L", size, 90).save(tmp_path / "a.png")
+    image = Image.new("L", size, 0)
+    image.putpixel((size[0] // 2, size[1] // 2), 90)
+    image.save(tmp_path / "a.png")
     pixels, _ = read_image(tmp_path / "a.png")
     assert (pixels.shape, pixels.dtype, pixels.max()) == ((28, 28), np.uint8, 90)
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_clothes_cut_out_are_seen_whatever_their_colour(tmp_path: Path, shape: np.ndarray, light: bool) -> None:
+    """Nothing, which has a colour too that nobody sees, lies around them."""
+    grey = placed(shape)
+    seen = np.full(grey.shape, 40, np.uint8) if not light else np.full(grey.shape, 250, np.uint8)
+    Image.fromarray(np.stack([seen] * 3 + [255 * (grey > 0)], axis=2).astype(np.uint8)).save(tmp_path / "a.png")
+    pixels, inverted = read_image(tmp_path / "a.png")
+    assert inverted == (not light)
+    assert (pixels[:, 7:21] == (250 if light else 215)).all()
+    assert (pixels[:, :7] == 0).all()
+
+
+@pytest.mark.parametrize(("background", "clothes"), [(200, 20), (150, 30), (60, 220)])
+def test_a_grey_background_becomes_black(tmp_path: Path, background: int, clothes: int) -> None:
+    """Inside the clothes' frame as beside it."""
+    image = np.full((90, 70), background, np.uint8)
+    image[20:60, 25:45] = clothes
+    image[20:40, 25:35] = background  # a corner of the frame
+    Image.fromarray(image).save(tmp_path / "a.png")
+    pixels, inverted = read_image(tmp_path / "a.png")
+    assert inverted == (background > clothes)
+    reach = background if inverted else 255 - background
+    expected = round(abs(background - clothes) * 255 / reach)
+    assert (pixels[:13, 7:13] == 0).all()
+    assert (pixels[:, :7] == 0).all()
+    assert (np.abs(pixels[15:, 7:21] - float(expected)) <= 1).all()
 
 
 def png(width: int, height: int) -> bytes:
@@ -152,6 +182,20 @@ def jpeg() -> bytes:
     return file.getvalue()
 
 
+def blank() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (30, 40), 200).save(file, "PNG")
+    return file.getvalue()
+
+
+def damaged_exif() -> bytes:
+    """A JPEG file that is to be turned, whose EXIF data have words where there should be a number."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112], exif[0x0131] = 6, "minigrad"
+    Image.effect_noise((40, 40), 80).save(file, "JPEG", exif=exif)
+    return file.getvalue().replace(b"\x01\x31\x00\x02", b"\x01\x4e\x00\x02")  # the software, now the number of inks
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -160,6 +204,8 @@ def jpeg() -> bytes:
         (b"", "expected a PNG or JPEG image"),
         (b"GIF89a" + bytes(100), "expected a PNG or JPEG image"),
         (jpeg()[:-3000], "cannot be read as an image: .*truncated"),
+        (blank(), "there is nothing on it but background"),
+        (damaged_exif(), "cannot be read as an image: "),
         (png(30, 30), "cannot be read as an image: .*"),
         (png(12_000, 12_000), "too large: .*decompression bomb"),
         (png(100_000, 100_000), "too large: .*decompression bomb"),
@@ -176,6 +222,18 @@ def test_a_file_that_cannot_be_read_is_one_line(
     said = capsys.readouterr()
     assert re.fullmatch(rf"error: {re.escape(str(path))}: {message}.*\n", said.err)
     assert said.out == ""
+
+
+def test_the_other_files_have_their_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_run(tmp_path / "run", 0)
+    names = [str(tmp_path / name) for name in ("a.png", "broken.png", "b.png")]
+    for name in (names[0], names[2]):
+        Image.effect_noise((28, 28), 80).save(name)
+    (tmp_path / "broken.png").write_bytes(b"a shirt")
+    assert run(SmallNet, ["predict", str(tmp_path / "run"), *names, "--device", "cpu"]) == 1
+    said = capsys.readouterr()
+    assert said.err == f"error: {names[1]}: expected a PNG or JPEG image\n"
+    assert [line.partition(":")[0] for line in said.out.splitlines() if ".png:" in line] == [names[0], names[2]]
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:

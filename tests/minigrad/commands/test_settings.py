@@ -30,12 +30,12 @@ class Options(nn.Module):
 
     def __init__(
         self, in_channels: int, num_classes: int, image_size: int, aux: bool = False, width: int = 4,
-        dropout: float | None = None, norm: Literal["batch"] | None = None, kind: Literal["a", "b"] = "a",
+        dropout: float | None = None, norm: Literal["batch", "none"] | None = None, kind: Literal["a", "b"] = "a",
     ) -> None:
         super().__init__()
         self.given = aux, width, dropout, norm, kind
         self.conv = nn.Conv2d(in_channels, width, 5, stride=4)
-        self.bn = nn.BatchNorm2d(width, activation="relu") if norm else nn.ReLU()
+        self.bn = nn.BatchNorm2d(width, activation="relu") if norm == "batch" else nn.ReLU()
         self.dropout = nn.Dropout(dropout or 0.0)
         self.aux1 = nn.Linear(width, num_classes) if aux else None
         self.fc = nn.Linear(width, num_classes)
@@ -64,13 +64,13 @@ def test_options_of_the_network_come_from_its_constructor(tmp_path: Path) -> Non
     assert train(tmp_path / "a", "--aux", "--width", "6", "--dropout", "0.25", "--norm", "batch", "--kind", "b") == 0
     assert config(tmp_path / "a")["model"] == {"aux": True, "width": 6, "dropout": 0.25, "norm": "batch", "kind": "b"}
     assert train(tmp_path / "b", "--norm", "none", "--no-aux") == 0
-    assert config(tmp_path / "b")["model"] == {"aux": False, "norm": None}
+    assert config(tmp_path / "b")["model"] == {"aux": False, "norm": "none"}
     assert run(Options, ["evaluate", str(tmp_path / "a"), "--device", "cpu"]) == 0
 
 
 def test_types_of_words() -> None:
     assert literals(Literal["a", "b"]) == ["a", "b"]
-    assert literals(Literal["a"] | None) == ["a", "none"]
+    assert literals(Literal["a", "b"] | None) == ["a", "b"]
     assert literals(int) == literals(float | None) == []
 
 
@@ -175,6 +175,8 @@ def test_held_out_results_have_a_name_of_their_own(tmp_path: Path, capsys: pytes
         (["--crop", "1.5"], "crop: given 1.5"),
         (["--optimizer", "adam", "--momentum", "0.5"], "momentum: given 0.5, expected none with the optimiser adam"),
         (["--norm", "batch", "--batch-size", "57"], "batch_size: given 57, which leaves the last batch one of 400"),
+        (["--norm", "batch", "--batch-size", "1"], "batch_size: given 1, which leaves the last batch one of 400"),
+        (["--shift", "28"], "shift: given 28, expected less than the 28x28 images"),
         (["--averaging", "1"], "averaging: given 1.0, expected 0 or more, and below 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,13 +15,14 @@ import pytest
 from minigrad import functional
 from minigrad.commands import run
 from minigrad.data import FashionMNIST
-from minigrad.training import checkpoint
+from minigrad.training import checkpoint, loop
 from minigrad.training.progress import Reporter
 from tests.small_net import SmallNet
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "40", "--test-limit", "100", "--epochs", "1")
 FILES = {"config.json", "metrics.jsonl", "steps.jsonl", "curves.png", "confusion.png", "checkpoint.safetensors"}
+FILES_READ = {"checkpoint.safetensors", "averaged.safetensors", "metrics.jsonl", "steps.jsonl"}
 
 pytestmark = pytest.mark.usefixtures("cut_data")
 
@@ -156,10 +158,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         text, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    hint = f"go on with: python {script} --resume {out} --device cpu --checkpoint-every 3"
-    assert hint in " ".join(text.split())
-    for rest in (("--device", "cpu", "--resume", str(out)), (*options, "--out", str(tmp_path / "whole"))):
-        subprocess.run(command(*rest), env=environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    hint = shlex.split(text.partition("go on with: ")[2])
+    assert hint[1:] == [str(script), "--resume", str(out), "--device", "cpu", "--checkpoint-every", "3"]
+    for rest in (hint, command(*options, "--out", str(tmp_path / "whole"))):
+        subprocess.run(rest, env=environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
     assert_same_run(out, tmp_path / "whole")
 
 
@@ -253,6 +255,32 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.C
         train(tmp_path / "run", "--epochs", "1")
     assert "holds a run already" in capsys.readouterr().err
     assert (tmp_path / "run" / checkpoint.NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["config.json", *sorted(FILES_READ)])
+def test_nor_is_what_is_left_of_one(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be taken for this run's."""
+    (tmp_path / name).write_text("{}\n")
+    with pytest.raises(SystemExit):
+        train(tmp_path)
+    assert f"holds a run already, or what is left of one, {name}" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_in_its_pictures_is_tested_and_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    drawn: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.plots, "curves", interrupted)
+        assert train(tmp_path / "run") == 130
+    monkeypatch.setattr(loop.plots, "curves", lambda path, *_: drawn.append(path))
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 0
+    assert drawn == [tmp_path / "run" / "curves.png"]
+    train(tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_what_cannot_be_resumed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,6 +181,11 @@ def test_what_cannot_be_said_in_onnx_is_named(function: Any, message: str, tmp_p
     assert model.training, "in the mode that it was in"
 
 
+def test_other_dtypes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="weights: given float64, expected float32"):
+        save_onnx(GoogLeNet(image_size=32).to(np.float64), tmp_path / "o.onnx", (1, 32, 32))
+
+
 @pytest.mark.parametrize("function", [lambda n, x: x + Tensor(x.data * 2), lambda n, x: F.relu(x) * x.shape[0]])
 def test_what_is_computed_past_the_operations_is_noticed(function: Any, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="computes with its images, or their number, past its operations"):

@@ -51,6 +51,12 @@ def test_a_halted_step_leaves_it(backend: str) -> None:
     np.testing.assert_array_equal(average.averages[0], [1, 1, 1])
 
 
+def test_before_the_first_step_there_is_no_average() -> None:
+    average = optim.WeightAverage([Parameter(np.ones(2, np.float32))], 0.9)
+    with pytest.raises(RuntimeError, match="nothing is averaged yet"), average.applied():
+        pass
+
+
 def test_state_comes_back() -> None:
     parameter = Parameter(np.ones((2, 2), np.float32))
     average = optim.WeightAverage([parameter], 0.9)

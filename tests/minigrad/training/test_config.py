@@ -20,13 +20,28 @@ def test_settings_come_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "No such file"), ("{", "not JSON"), ("[]", "given list"), ('{"epochs": 1}', r"given \['epochs'\]")],
+    [(None, "No such file"), ("{", "not JSON"), ("[]", "given a list"), ('{"epochs": 1}', "the run is of a None")],
 )
 def test_other_files_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=rf"config\.json: .*{message}"):
         Config.load(tmp_path, "GoogLeNet")
+
+
+def test_a_run_that_is_older_than_a_setting_has_its_default(tmp_path: Path) -> None:
+    """All that the first version had; runs were then made as the defaults of what came later have it."""
+    written = {
+        "network": "GoogLeNet", "image_size": 96, "in_channels": 1, "num_classes": 10, "epochs": 1, "batch_size": 64,
+        "optimizer": "adam", "lr": 0.001, "seed": 0, "train_limit": 20000, "test_limit": None,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    config = Config.load(tmp_path, "GoogLeNet")
+    later = {
+        "recipe": "adam", "model": {}, "momentum": 0.9, "weight_decay": 0.0, "schedule": "cosine",
+        "label_smoothing": 0.0, "flip": False, "shift": 0, "crop": 1.0, "erase": 0.0, "averaging": 0.0, "hold_out": 0,
+    }  # fmt: skip
+    assert dataclasses.asdict(config) == written | later
 
 
 @pytest.mark.parametrize(
@@ -37,6 +52,7 @@ def test_other_files_are_refused(tmp_path: Path, content: str | None, message: s
         ({"batch_size": 0}, "batch_size: given 0, expected more than 0"),
         ({"train_limit": -1}, "train_limit: given -1"),
         ({"optimizer": "rmsprop"}, "optimizer: given 'rmsprop', expected one of"),
+        ({"epocs": 3}, r"given \['epocs'\], expected some of \['averaging', "),
         ({"network": "LeNet"}, "the run is of a LeNet, expected a GoogLeNet"),
     ],
 )
