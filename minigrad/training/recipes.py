@@ -32,7 +32,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "model": {"dropout": 0.0, "init": "xavier"},
     },
     "best": {
-        "epochs": 30, "image_size": 64, "optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4, "label_smoothing": 0.1,
+        "epochs": 25, "image_size": 64, "optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4, "label_smoothing": 0.1,
         "flip": True, "shift": 2, "erase": 0.25, "averaging": 0.999, "model": {"norm": "batch", "dropout": 0.2},
     },
 }  # fmt: skip
