@@ -182,7 +182,7 @@ MUTANTS = [
         "tests/minigrad/test_nn.py::test_state_is_a_contiguous_copy_in_logical_shape",
     ),
     Mutant(
-        "safetensors is handed a view", "minigrad/training/array_files.py",
+        "safetensors is handed a view", "minigrad/array_files.py",
         "np.ascontiguousarray(array).reshape(array.shape)", "array",
         "tests/minigrad/training/test_checkpoint.py::test_saving_writes_the_logical_order_of_a_view",
     ),

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from kernels.layout import Array, nchw
+from minigrad.files import write_atomically
 from minigrad.function import no_grad
 from minigrad.interop.onnx_graph import IMAGES, LOGITS, ExportError, Graph
 from minigrad.interop.onnx_operations import TRANSLATORS
 from minigrad.nn import Module
 from minigrad.observe import observe
 from minigrad.tensor import Tensor
-from minigrad.training.files import write_atomically
 
 OPSET, IR_VERSION = 17, 8
 """Of ONNX 1.12 (2022), which whatever reads ONNX today can read."""

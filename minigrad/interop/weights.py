@@ -13,8 +13,8 @@ whatever its order in memory.
 from pathlib import Path
 
 from minigrad import state
+from minigrad.array_files import ArrayFileError, load_arrays, save_arrays
 from minigrad.nn import Module
-from minigrad.training.array_files import ArrayFileError, load_arrays, save_arrays
 
 
 def save_weights(model: Module, path: str | Path) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from kernels.layout import Array
 from minigrad import optim, random, state
+from minigrad.array_files import ArrayFileError, load_arrays, save_arrays
 from minigrad.nn import Module
-from minigrad.training.array_files import ArrayFileError, load_arrays, save_arrays
 
 NAME = "checkpoint.safetensors"
 HEADER = "minigrad"

@@ -9,8 +9,8 @@ from typing import Any, Protocol, get_type_hints
 
 from minigrad import optim
 from minigrad.data import Augmentation
+from minigrad.files import write_atomically
 from minigrad.nn import Module
-from minigrad.training.files import write_atomically
 
 OPTIMIZERS: dict[str, dict[str, float]] = {
     "adam": {"lr": 1e-3, "weight_decay": 0.0}, "adamw": {"lr": 1e-3, "weight_decay": 0.01},

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minigrad.training.files import write_atomically
+from minigrad.files import write_atomically
 
 EPOCHS = "metrics.jsonl"
 STEPS = "steps.jsonl"

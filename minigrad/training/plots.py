@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kernels.layout import Array
-from minigrad.training.files import write_atomically
+from minigrad.files import write_atomically
 
 
 def _save(figure: Any, path: Path) -> None:

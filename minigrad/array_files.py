@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels.layout import Array
-from minigrad.training.files import write_atomically
+from minigrad.files import write_atomically
 
 DTYPES = {
     "F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8", "BOOL": "bool",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.training.files import write_atomically
+from minigrad.files import write_atomically
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
