@@ -297,6 +297,11 @@ MUTANTS = [
         "tests/minigrad/commands/test_predict.py::test_clothes_cut_out_are_seen_whatever_their_colour",
     ),
     Mutant(
+        "images are made ready otherwise than in training", "minigrad/training/evaluation.py",
+        "BATCH_SIZE, **config.inputs, views", "BATCH_SIZE, config.image_size, config.in_channels, views",
+        "tests/minigrad/commands/test_evaluate.py::test_images_are_made_ready_as_the_run_says",
+    ),
+    Mutant(
         "held-out images are trained on", "minigrad/training/loop.py",
         "train = data.train_images[:kept][", "train = data.train_images[",
         "tests/minigrad/commands/test_settings.py::test_held_out_images_are_tested_on_and_not_trained_on",

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad import device
 from minigrad.commands.arguments import output_file, program
 from minigrad.commands.trained import add_raw, load_trained
-from minigrad.data import CLASS_NAMES, MEAN, STD, DataError, FashionMNIST, batches, load
+from minigrad.data import CLASS_NAMES, DataError, FashionMNIST, batches, load, normalization
 from minigrad.function import no_grad
 from minigrad.interop import ExportError, save_onnx
 from minigrad.nn import Module
@@ -36,11 +36,12 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     config, model, is_average = load_trained(builder, options.run, device.CPU, options.raw)
     shape = (config.in_channels, config.image_size, config.image_size)
     size = " x ".join(map(str, shape))
+    mean, std = normalization(config.normalized)
     description = (
         f"{config.network}, trained on Fashion-MNIST. images: N x {size}, float32; grey values from 0 to 1, resized "
-        f"bilinearly, minus {MEAN}, divided by {STD}. logits: N x {config.num_classes}; the largest tells the class."
+        f"bilinearly, minus {mean}, divided by {std}. logits: N x {config.num_classes}; the largest tells the class."
     )
-    properties = {"mean": str(MEAN), "std": str(STD), "class_names": json.dumps(CLASS_NAMES)}
+    properties = {"mean": str(mean), "std": str(std), "class_names": json.dumps(CLASS_NAMES)}
     save_onnx(model, options.file, shape, description, properties)
     kind = ", averaged weights" if is_average else ""
     print(f"{options.file}: {config.network}{kind}, images (N x {size}) -> logits (N x {config.num_classes})")
@@ -57,7 +58,7 @@ def check(file: Path, model: Module, config: Config, data: FashionMNIST) -> int:
     session = onnxruntime.InferenceSession(file)
     farthest, largest, same = 0.0, 1.0, 0
     with no_grad():
-        for x, _ in batches(data.test_images, data.test_labels, BATCH_SIZE, config.image_size, config.in_channels):
+        for x, _ in batches(data.test_images, data.test_labels, BATCH_SIZE, **config.inputs):
             ours = model(Tensor(x)).data
             (theirs,) = session.run(["logits"], {"images": np.ascontiguousarray(x)})
             farthest = max(farthest, float(np.abs(ours - theirs).max()))

@@ -50,7 +50,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
             print(f"error: {error}", file=sys.stderr)
             status = 1
             continue
-        x = prepare(device.to(picture.pixels[None], place), config.image_size, config.in_channels)
+        x = prepare(device.to(picture.pixels[None], place), **config.inputs)
         with no_grad():
             logits = model(Tensor(x))
         (probabilities,) = softmax(device.host(logits.data))

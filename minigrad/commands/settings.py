@@ -33,6 +33,8 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
     add("momentum", share, "of sgd", "F")
     add("weight_decay", share, "how much of the weights every step takes away", "F")
     add("label_smoothing", share, "share of the target that all classes get", "F")
+    group.add_argument("--normalized", action=argparse.BooleanOptionalAction,
+                       help="images of mean 0 and deviation 1, as they are by default, and not from 0 to 1")
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the training images")
     add("shift", at_least(0), "move training images by up to so many pixels each way")
     add("crop", rate, "crop training images to this share of their area or more", "F")

@@ -31,7 +31,8 @@ class Augmentation:
         from there to all of it, their aspects log-uniform from 3/4 to 4/3 (C. Szegedy et al., "Going deeper with
         convolutions", 2015, section 6, with 0.08).
     erase: the probability that a hole is cut into the result, 2 to 40 % of its area with an aspect from 0.3 to 1/0.3
-        (Z. Zhong et al., "Random erasing data augmentation", 2017, with 0.5). The hole has the mean grey.
+        (Z. Zhong et al., "Random erasing data augmentation", 2017, with 0.5). The hole is 0, the mean grey of
+        normalised images.
 
     ValueError where a field has another type or range, and where both `shift` and `crop` are asked for.
     """

@@ -13,6 +13,11 @@ MEAN = 0.2860
 STD = 0.3530
 
 
+def normalization(normalized: bool) -> tuple[float, float]:
+    """What is subtracted from pixels from 0 to 1, and what the rest is divided by."""
+    return (MEAN, STD) if normalized else (0.0, 1.0)
+
+
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits `count` images: a permutation of 0 to count - 1, shape (count,), int64.
 
@@ -25,11 +30,13 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=key)).permutation(count)
 
 
-def prepare(images: np.ndarray, image_size: int, in_channels: int = 1, views: np.ndarray | None = None) -> np.ndarray:
+def prepare(
+    images: np.ndarray, image_size: int, in_channels: int = 1, normalized: bool = True, views: np.ndarray | None = None
+) -> np.ndarray:
     """Make grey images, (N, H, W) uint8, what the network takes in: (N, in_channels, image_size, image_size) float32.
 
-    Resized bilinearly, normalised by `MEAN` and `STD`, the grey channel repeated; channels-last in memory.
-    `views`, (N, 9) int32, say what is seen of each image (kernels/views.py); None: all of it.
+    Resized bilinearly, normalised by `MEAN` and `STD` or else from 0 to 1, the grey channel repeated; channels-last in
+    memory. `views`, (N, 9) int32, say what is seen of each image (kernels/views.py); None: all of it.
     Raises ValueError where an argument has another type or range.
     """
     _check_images(images)
@@ -38,9 +45,10 @@ def prepare(images: np.ndarray, image_size: int, in_channels: int = 1, views: np
     views = _checked_views(views, images)
     images = images if images.flags.c_contiguous else images.copy(order="C")
     pixels = images[..., None]  # (N, H, W, 1)
+    mean, std = normalization(normalized)
     with device.holding(pixels):
         x = kernels.serving(pixels).resize_bilinear(
-            pixels, (image_size, image_size), scale=1 / (255 * STD), shift=-MEAN / STD, views=views
+            pixels, (image_size, image_size), scale=1 / (255 * std), shift=-mean / std, views=views
         )  # (N, S, S, 1)
         if in_channels > 1:
             x = np.repeat(x, in_channels, axis=3)  # (N, S, S, in_channels)
@@ -53,6 +61,7 @@ def batches(
     batch_size: int,
     image_size: int,
     in_channels: int = 1,
+    normalized: bool = True,
     order: np.ndarray | None = None,
     start: int = 0,
     views: np.ndarray | None = None,
@@ -90,7 +99,8 @@ def batches(
         for begin in range(start * batch_size, len(order), batch_size):
             with device.holding(images):
                 chosen = order[begin : begin + batch_size]
-                x = prepare(images[chosen], image_size, in_channels, None if views is None else views[chosen])
+                seen = None if views is None else views[chosen]
+                x = prepare(images[chosen], image_size, in_channels, normalized, seen)
                 batch = x, labels[chosen].astype(np.int64, copy=False)
             yield batch
 

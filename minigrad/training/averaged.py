@@ -48,7 +48,7 @@ def _collect_statistics(
     size = min(len(images), config.batch_size)
     count = min(STATISTICS_BATCHES, len(images) // size)
     labels = device.zeros_like(images, (len(images),))  # which nobody looks at
-    loader = batches(images[: count * size], labels[: count * size], size, config.image_size, config.in_channels)
+    loader = batches(images[: count * size], labels[: count * size], size, **config.inputs)
     modes = [(module, module.training) for module in model.modules()]
     momenta = [(norm, norm.momentum) for norm in norms]
     try:

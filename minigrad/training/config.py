@@ -49,7 +49,8 @@ class Config:
 
     lr: the highest learning rate. schedule: "cosine" climbs for WARM_UP_STEPS steps and then falls along a cosine to
     zero; "constant"; "step" falls by 4 % every 8 epochs. momentum: of sgd; the others have their own. label_smoothing:
-    share of the target that is spread over all classes. flip, shift, crop, erase: see minigrad.data.Augmentation.
+    share of the target that is spread over all classes. normalized: whether pixels have mean 0 and deviation 1, or
+    else are from 0 to 1. flip, shift, crop, erase: see minigrad.data.Augmentation.
     averaging: how much of the averaged weights stays in each step (minigrad.optim.WeightAverage); 0 for no average.
 
     train_limit, test_limit: use only the first so many images; None for all. hold_out: keep the last so many training
@@ -70,6 +71,7 @@ class Config:
     weight_decay: float = 0.0
     schedule: str = "cosine"
     label_smoothing: float = 0.0
+    normalized: bool = True
     flip: bool = False
     shift: int = 0
     crop: float = 1.0
@@ -103,6 +105,11 @@ class Config:
     def augmentation(self) -> Augmentation:
         """What is done to the training images."""
         return Augmentation(self.flip, self.shift, self.crop, self.erase)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """How images become what the network takes in: arguments of minigrad.data.prepare and batches."""
+        return {"image_size": self.image_size, "in_channels": self.in_channels, "normalized": self.normalized}
 
     def build_model(self, builder: Builder) -> Module:
         """The network with fresh weights. ConfigError if it does not take the options in `model`."""

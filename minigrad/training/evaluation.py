@@ -58,7 +58,7 @@ def evaluate(
     try:
         with no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
             loaders = (
-                batches(images, labels, BATCH_SIZE, config.image_size, config.in_channels, views=view) for view in views
+                batches(images, labels, BATCH_SIZE, **config.inputs, views=view) for view in views
             )
             for number, (x, y) in enumerate(chain.from_iterable(loaders), start=1):
                 logits = model(Tensor(x))

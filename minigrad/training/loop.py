@@ -125,8 +125,8 @@ class Trainer:
         title = f"epoch {at.epoch + 1}/{config.epochs}"
         self.model.train()
         loader = batches(
-            self.train_images, self.train_labels, config.batch_size, config.image_size, config.in_channels,
-            order=order, start=at.batch, views=self._views(count),
+            self.train_images, self.train_labels, config.batch_size, **config.inputs, order=order, start=at.batch,
+            views=self._views(count),
         )
         watching = self.profiler.watch() if self.profiler else nullcontext()
         with watching, Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:

@@ -23,8 +23,8 @@ def made_run(folder: Path, seed: int, image_size: int = 28, name: str = checkpoi
     return model
 
 
-def probabilities(model: SmallNet, images: np.ndarray, image_size: int = 28) -> np.ndarray:
+def probabilities(model: SmallNet, images: np.ndarray, image_size: int = 28, normalized: bool = True) -> np.ndarray:
     """(M, 28, 28) uint8 -> (M, 10) float64: softmax by its definition, of the model's logits."""
     with no_grad():
-        powers = np.exp(model(Tensor(prepare(images, image_size))).numpy().astype(np.float64))
+        powers = np.exp(model(Tensor(prepare(images, image_size, normalized=normalized))).numpy().astype(np.float64))
     return powers / powers.sum(axis=1, keepdims=True)

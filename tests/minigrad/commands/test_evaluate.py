@@ -105,6 +105,14 @@ def test_averaged_weights_that_are_not_the_runs_are_left_alone(
     assert figures(probabilities(model, cut_data.test_images), cut_data.test_labels) in text
 
 
+def test_images_are_made_ready_as_the_run_says(tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST) -> None:
+    model = made_run(tmp_path / "run", 0)
+    Config("SmallNet", image_size=28, normalized=False).save(tmp_path / "run")
+    expected = figures(probabilities(model, cut_data.test_images, normalized=False), cut_data.test_labels)
+    assert expected != figures(probabilities(model, cut_data.test_images), cut_data.test_labels)
+    assert expected in evaluated(tmp_path / "run")
+
+
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
     """Images whose pixel (r, c) is what was (r + down, c + right), 0 where there was nothing."""
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))

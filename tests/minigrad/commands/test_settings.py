@@ -131,6 +131,23 @@ def resume(out: Path) -> None:
         assert run(Options, ["--device", "cpu", "--resume", str(out), "--checkpoint-every", "2"]) == 0
 
 
+def test_images_from_0_to_1_are_trained_and_tested_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    forward = Options.forward
+
+    def note(self: Options, x: Tensor) -> Any:
+        seen.append((self.training, x.data.min(), x.data.max()))
+        return forward(self, x)
+
+    monkeypatch.setattr(Options, "forward", note)
+    options = ("--no-normalized", "--norm", "batch", "--averaging", "0.5", "--train-limit", "80")
+    assert train(tmp_path / "run", *options) == 0
+    trained = [each for each in seen if each[0]]
+    assert len(trained) == 2 + 2, "two steps, and two batches for the statistics of the averaged model"
+    assert len(seen) > len(trained)
+    assert all((low, high) == (0, 1) for _, low, high in seen)
+
+
 def test_augmented_images_are_seen(tmp_path: Path) -> None:
     """Another loss from the first step on, the same for the same seed."""
     for name, options in {"plain": [], "flip": ["--flip"], "again": ["--flip"], "crop": ["--crop", "0.3"]}.items():

@@ -65,6 +65,12 @@ def test_prepared_images_are_resized_and_normalised():
     np.testing.assert_allclose(pixels(prepare(IMAGES[:2], 40)[:, 0]), resized, atol=1e-3)
 
 
+def test_other_images_are_from_0_to_1():
+    np.testing.assert_allclose(prepare(IMAGES, 28, normalized=False)[:, 0], IMAGES / 255, atol=1e-6)
+    [(x, _)] = batches(IMAGES, LABELS, 50, 28, normalized=False)
+    np.testing.assert_array_equal(x, prepare(IMAGES, 28, normalized=False))
+
+
 def test_normalised_images_have_mean_0_and_deviation_1():
     # 400 images stand for the 60,000 well enough to show constants of another data set, such as MNIST's 0.1307, 0.3081.
     x = prepare(read_idx(FOLDER / "train-images-idx3-ubyte.gz", 3), 28)
@@ -195,7 +201,7 @@ def test_wrong_arguments_are_refused_before_the_first_batch(wrong, message):
         ((IMAGES[0], 28), "images: given uint8 of shape .28, 28."),
         ((IMAGES, -2), "image_size: given -2"),
         ((IMAGES, 28, 0), "in_channels: given 0"),
-        ((IMAGES, 28, 1, whole_views(50, 28, 28)[:, :8]), "views: given int32 of shape .50, 8., expected int32"),
+        ((IMAGES, 28, 1, True, whole_views(50, 28, 28)[:, :8]), "views: given int32 of shape .50, 8., expected int32"),
     ],
 )
 def test_wrong_arguments_of_prepare_are_refused(arguments, message):
