@@ -57,9 +57,7 @@ def evaluate(
     model.eval()
     try:
         with no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
-            loaders = (
-                batches(images, labels, BATCH_SIZE, **config.inputs, views=view) for view in views
-            )
+            loaders = (batches(images, labels, BATCH_SIZE, **config.inputs, views=view) for view in views)
             for number, (x, y) in enumerate(chain.from_iterable(loaders), start=1):
                 logits = model(Tensor(x))
                 losses.append(F.cross_entropy(logits, y, reduction="sum").data)

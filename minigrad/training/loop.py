@@ -157,9 +157,7 @@ class Trainer:
         if (augmentation := self.config.augmentation) == Augmentation():
             return None
         _, height, width = self.train_images.shape
-        return augmentation.views(
-            count, height, width, self.config.image_size, self.config.seed, self.position.epoch
-        )
+        return augmentation.views(count, height, width, self.config.image_size, self.config.seed, self.position.epoch)
 
     def _part(self, name: str) -> AbstractContextManager[None]:
         return self.profiler.part(name) if self.profiler else nullcontext()
