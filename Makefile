@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test bench proof gpu-check lint
+.PHONY: train test bench docs browser proof gpu-check lint
 
 ## train: GoogLeNet learns from 20,000 real images, one epoch; `$(BIN)/python googlenet.py` for all 60,000
 train: .venv/.run
@@ -15,6 +15,15 @@ test: .venv/.test
 ## bench: every kernel, verified and timed on GoogLeNet's shapes
 bench: .venv/.test
 	$(BIN)/python -m benchmarks kernels
+
+## docs: the course as pages, in build/docs
+docs: .venv/.docs
+	$(BIN)/python -m sphinx -q -W -b html docs build/docs
+
+## browser: Chromium, in which `make test` tries the explorer's pages; from Debian's or Ubuntu's packages, as root
+browser:
+	@command -v chromium chromium-browser google-chrome > /dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; }
 
 ## proof: what `make test` needs besides to prove the GPU path without a card: NVIDIA's compiler, CuPy, cuBLAS (600 MB)
 proof: .venv/.proof
@@ -39,6 +48,10 @@ lint: .venv/.lint
 
 .venv/.test: .venv/.python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[test,torch]'
+	@touch $@
+
+.venv/.docs: .venv/.python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	@touch $@
 
 .venv/.proof: .venv/.python setup.cfg pyproject.toml

@@ -21,8 +21,10 @@ from minigrad import (
     nn as nn,
     optim as optim,
 )
+from minigrad.anomaly import AnomalyError as AnomalyError, detect_anomaly as detect_anomaly
+from minigrad.explorer import draw as draw, explore as explore
 from minigrad.function import Function as Function, is_grad_enabled as is_grad_enabled, no_grad as no_grad
-from minigrad.gradcheck import gradcheck as gradcheck
+from minigrad.gradcheck import GradientError as GradientError, gradcheck as gradcheck
 from minigrad.observe import Observer as Observer, observe as observe
 from minigrad.profiler import Profiler as Profiler
 from minigrad.random import manual_seed as manual_seed

@@ -115,17 +115,18 @@ class Function:
             raise RuntimeError(f"{self.name}: this object has been applied already; make a new one for each use")
         self._used = True
         self.into = (None,) * len(inputs)
-        self._check_dtypes(arrays)
-        self._check_devices(arrays)
-        self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
         self.path = path()
-        self.needs = tuple(is_grad_enabled() and isinstance(i, tensor.Tensor) and i.requires_grad for i in inputs)
-        for observer in observers():
-            observer.before_forward(self, arrays)
-        with np.errstate(all="ignore"), device.holding(*arrays):  # infinities and NaN are results here, as in PyTorch
-            output = as_array(self.forward(*arrays))
-        for observer in observers():
-            observer.after_forward(self, output)
+        with self._named_in_errors("forward", arrays):
+            self._check_dtypes(arrays)
+            self._check_devices(arrays)
+            self.kernels = kernels.serving(*(a for a in arrays if not isinstance(a, int | float)))
+            self.needs = tuple(is_grad_enabled() and isinstance(i, tensor.Tensor) and i.requires_grad for i in inputs)
+            for observer in observers():
+                observer.before_forward(self, arrays)
+            with np.errstate(all="ignore"), device.holding(*arrays):  # infinities and NaN are results, as in PyTorch
+                output = as_array(self.forward(*arrays))
+            for observer in observers():
+                observer.after_forward(self, output)
         result = tensor.Tensor(output)
         if any(self.needs) and output.dtype.kind == "f":
             self.number = next(_numbers)
@@ -136,6 +137,17 @@ class Function:
             self._input_types = tuple((getattr(a, "shape", ()), getattr(a, "dtype", None)) for a in arrays)
             result.requires_grad, result.grad_fn = True, self
         return result
+
+    @contextmanager
+    def _named_in_errors(self, direction: str, arrays: Sequence[Any]) -> Iterator[None]:
+        """Errors inside the block say in their traceback which operation they came from, in which module."""
+        try:
+            yield
+        except Exception as error:
+            if hasattr(error, "add_note"):  # Python 3.11
+                shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays if hasattr(a, "dtype"))
+                error.add_note(f"{direction} of {self!r}, given {shapes or 'no arrays'}")
+            raise
 
     def _finished(self, results: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
         """What backward has returned, checked; what was saved for it is freed."""
@@ -190,8 +202,9 @@ def run_backward(team: Sequence[Function], grads: Sequence[Array]) -> list[tuple
     for function, grad in zip(team, grads, strict=True):
         for observer in observers():
             observer.before_backward(function, grad)
-    results = [team[0].backward(grads[0])] if len(team) == 1 else team[0].team_backward(team, grads)
-    return [
-        function._finished(result, function.needs if function is team[0] else (False, *function.needs[1:]))
-        for function, result in zip(team, results, strict=True)
-    ]
+    with team[0]._named_in_errors("backward", grads):
+        results = [team[0].backward(grads[0])] if len(team) == 1 else team[0].team_backward(team, grads)
+        return [
+            function._finished(result, function.needs if function is team[0] else (False, *function.needs[1:]))
+            for function, result in zip(team, results, strict=True)
+        ]

@@ -316,6 +316,27 @@ MUTANTS = [
         "total += columns", "total = columns",
         "tests/kernels/cuda/test_numba_twins.py::test_the_twins[cuda-standin-col2im_is_that_of_the_reference]",
     ),
+    Mutant(
+        "the explorer keeps gradients that the walk adds to", "minigrad/explorer/record.py",
+        "tuple(None if gradient is None else gradient.copy() for gradient in gradients)", "gradients",
+        "tests/minigrad/explorer/test_record.py::"
+        "test_gradients_are_kept_as_they_were_seen_though_the_walk_adds_to_them",
+    ),
+    Mutant(
+        "the explorer shows another image's window", "minigrad/explorer/closer.py",
+        "pool.exact(x[image]),", "pool.exact(x[0]),",
+        "tests/minigrad/explorer/test_numbers.py::test_a_convolutions_window_times_its_weights_is_its_output",
+    ),
+    Mutant(
+        "a proof compares at kinks too", "minigrad/explorer/proof.py",
+        "        kinked_ever |= kinked", "        kinked = np.zeros_like(kinked)",
+        "tests/minigrad/explorer/test_proof.py::test_ties_in_a_max_pool_are_left_out_and_the_others_are_right",
+    ),
+    Mutant(
+        "anomalies are looked for in what comes in only", "minigrad/anomaly.py",
+        "if found := _not_finite(output):", "if found := \"\":",
+        "tests/minigrad/test_anomaly.py::test_forward_names_the_operation_its_module_and_the_line",
+    ),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from minigrad.training.config import Builder
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C has ended, as shells report it."""
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "export")
+COMMANDS = ("train", "evaluate", "predict", "summary", "explain", "export")
 
 
 def run(builder: Builder, arguments: Sequence[str]) -> int:

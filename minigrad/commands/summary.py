@@ -13,6 +13,7 @@ from kernels.layout import Array, nchw
 from minigrad import device
 from minigrad.commands.arguments import at_least, plain_console, program
 from minigrad.commands.settings import add_options_of, given_of
+from minigrad.counting import multiply_adds
 from minigrad.function import Function, no_grad
 from minigrad.nn import Module
 from minigrad.observe import Observer, observe
@@ -43,20 +44,17 @@ class Published(NamedTuple):
 
 
 class MultiplyAdds(Observer):
-    """Counts the multiplications of every operation with a weight, by the first name of the module's path."""
+    """Counts the multiply-adds of every operation, by the first name of the module's path."""
 
     def __init__(self) -> None:
         self.by_stage: Counter[str] = Counter()
-        self._weight_size = 0
+        self._inputs: tuple[Array | float | None, ...] = ()
 
     def before_forward(self, function: Function, inputs: tuple[Array | float | None, ...]) -> None:
-        weight = inputs[1] if len(inputs) > 1 and function.name in ("Conv2d", "Linear") else None
-        self._weight_size = np.size(weight) if weight is not None else 0
+        self._inputs = inputs
 
     def after_forward(self, function: Function, output: Array) -> None:
-        # Each output channel has its share of the weight, and uses all of it at every place.
-        places = output.size // output.shape[1] if output.ndim > 1 and output.size else 0
-        self.by_stage[function.path.split(".")[0]] += places * self._weight_size
+        self.by_stage[function.path.split(".")[0]] += multiply_adds(function, self._inputs, output)
 
 
 def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:

@@ -1,0 +1,20 @@
+"""Multiply-adds: what an operation costs, counted as its definition does and not as an algorithm may need fewer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.function import Function
+
+
+def multiply_adds(function: Function, inputs: Sequence[Any], output: Any) -> int:
+    """How many products of an input with a weight an operation's forward adds up; 0 for one that has no weight.
+
+    inputs, output: arrays, as forward had them.
+    """
+    weight = inputs[1] if len(inputs) > 1 and function.name in ("Conv2d", "Linear") else None
+    if weight is None or output is None or output.size == 0:
+        return 0
+    # Each output channel has its share of the weight, and uses all of it at every place.
+    return int(np.size(weight) // len(weight) * output.size)

@@ -1,0 +1,170 @@
+"""What happens in one step: every operation on its way forward and on its way back, with all arrays that went by."""
+
+import ast
+import inspect
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kernels.layout import Array
+from minigrad import device
+from minigrad.backward import tape_behind
+from minigrad.function import Function
+from minigrad.observe import Observer, observe
+from minigrad.tensor import Tensor
+
+
+@dataclass
+class Saved:
+    """Something that an operation kept for its backward. array: None if it is not one."""
+
+    name: str
+    array: Array | None
+
+
+@dataclass
+class Operation:
+    """One operation's use.
+
+    inputs: arrays, numbers or None, as forward had them. arguments: what forward calls them.
+    sources: for each input the operation that made it, by its number in `Record.operations`, or None.
+    output: None if forward was over before anybody watched.
+    output_grad, input_grads: what came to backward and what it returned; None where there was nothing.
+    saved: what it kept in between. called: kernels by name, with the backend's function, in the order of their calls.
+    seconds: of forward and of backward; 0 for what nobody saw.
+    """
+
+    function: Function
+    inputs: tuple[Any, ...]
+    arguments: list[str]
+    sources: list[int | None]
+    output: Array | None = None
+    output_grad: Array | None = None
+    input_grads: tuple[Array | None, ...] = ()
+    saved: list[Saved] = field(default_factory=list)
+    called: dict[str, Any] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+
+@dataclass
+class Record:
+    """A step. operations: as they ran forward. backward: their numbers, as they ran backward. loss: what came out."""
+
+    operations: list[Operation]
+    backward: list[int]
+    loss: float
+
+
+class Noted:
+    """A backend's kernels for one operation, each use of which is noted in `called`."""
+
+    def __init__(self, table: Any, called: dict[str, Any]) -> None:
+        self._table, self._called = table, called
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._table, name)
+        if callable(value):
+            self._called[name] = value
+        return value
+
+
+class Recorder(Observer):
+    """Fills a list of operations while it watches, and notes the order of their backwards."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.backward: list[int] = []
+        self.numbers: dict[Function, int] = {}
+        self._made_by: dict[int, int] = {}  # id of an array -> operation; all arrays are kept, so no id comes twice
+        self._began = 0.0
+
+    def before_forward(self, function: Function, inputs: tuple[Any, ...]) -> None:
+        self._add(function, inputs, [self._made_by.get(id(array)) for array in inputs])
+        self._began = time.perf_counter()
+
+    def after_forward(self, function: Function, output: Array) -> None:
+        operation = self.operations[-1]
+        device.synchronize(output)
+        operation.seconds[0] = time.perf_counter() - self._began
+        operation.output = output
+        self._made_by[id(output)] = self.numbers[function]
+
+    def before_backward(self, function: Function, gradient: Array) -> None:
+        number = self.numbers[function]
+        operation = self.operations[number]
+        self.backward.append(number)
+        operation.output_grad = gradient.copy()
+        operation.saved = saved_by(function)
+        device.synchronize(gradient)
+        self._began = time.perf_counter()
+
+    def after_backward(self, function: Function, gradients: tuple[Array | None, ...]) -> None:
+        operation = self.operations[self.numbers[function]]
+        device.synchronize(*(gradient for gradient in gradients if gradient is not None))
+        operation.seconds[1] = time.perf_counter() - self._began
+        # Copies: the walk may add to a gradient in place once it has been seen.
+        operation.input_grads = tuple(None if gradient is None else gradient.copy() for gradient in gradients)
+
+    def add_unseen(self, function: Function) -> None:
+        """An operation whose forward is over: all that is left of it is where its inputs came from."""
+        nodes = function.inputs
+        sources = [self.numbers.get(node) if isinstance(node, Function) else None for node in nodes]
+        self._add(function, tuple(node.data if isinstance(node, Tensor) else None for node in nodes), sources)
+
+    def _add(self, function: Function, inputs: tuple[Any, ...], sources: list[int | None]) -> None:
+        names = function._input_names()
+        operation = Operation(function, inputs, [next(names) for _ in inputs], sources)
+        self.numbers[function] = len(self.operations)
+        self.operations.append(operation)
+        function.kernels = Noted(function.kernels, operation.called)  # type: ignore[assignment]
+
+
+def record(loss: Tensor | Callable[[], Tensor]) -> Record:
+    """Watch a step from its beginning to its end.
+
+    loss: a function that computes the loss, a tensor of one number, which is then walked back from; or the tensor
+    itself: then the forward pass is over, and of it only the graph and what operations have saved is left.
+    TypeError if it is neither, RuntimeError if the loss has no graph to walk back through.
+    """
+    recorder = Recorder()
+    with observe(recorder):
+        if isinstance(loss, Tensor):
+            tape = tape_behind(loss.grad_fn) if loss.grad_fn else []
+            for function in tape:
+                recorder.add_unseen(function)
+        elif callable(loss):
+            loss = loss()
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"loss: given {type(loss).__name__}, expected a tensor or a function that returns one")
+        if loss.grad_fn is None:
+            raise RuntimeError("loss: there is no graph behind it: nothing that it came from requires a gradient")
+        loss.backward()
+    return Record(recorder.operations, recorder.backward, float(device.host(loss.data).item()))
+
+
+def saved_by(function: Function) -> list[Saved]:
+    """What an operation has saved, under the names that its source text has for it."""
+    names = _saved_names(type(function))
+    if len(names) != len(function.saved):
+        names = [f"saved[{place}]" for place in range(len(function.saved))]
+    return [
+        Saved(name, value if hasattr(value, "dtype") and np.ndim(value) else None)
+        for name, value in zip(names, function.saved, strict=True)
+        if value is not None
+    ]
+
+
+def _saved_names(operation: type[Function]) -> list[str]:
+    """The arguments of `self.save(...)` in the operation's source text, each cut where a condition begins."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(operation.forward)))
+    except (OSError, TypeError, SyntaxError):  # written at a prompt: there is no text
+        return []
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "self.save"]
+    if len(calls) != 1:
+        return []
+    return [ast.unparse(part.body if isinstance(part, ast.IfExp) else part) for part in calls[0].args]

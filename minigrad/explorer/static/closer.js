@@ -1,0 +1,279 @@
+"use strict";
+/* Opening one number: a convolution's output pixel with its window, a max-pool's winner, a dropout's mask, how a
+   concatenation parts its gradient. */
+
+let pixel = null; // [row, column] of the output pixel at hand; null: the one with the largest gradient
+
+function closerLook(operation) {
+  const it = operations[operation];
+  if (!it.closer) return null;
+  const box = element("section", { id: "closer" });
+  const show = { convolution: showConvolution, max_pool: showMaxPool, dropout: showDropout, cat: showParts };
+  show[it.closer.kind](it.closer, box, it);
+  return box;
+}
+
+/** A grid of numbers as coloured cells, one of which can be chosen by mouse or arrow keys. */
+function grid({ shape, values }, label, marks, choose) {
+  const [rows, columns] = shape.slice(-2);
+  const colourOf = colours(values);
+  const cell = Math.max(3, Math.min(16, Math.floor(300 / columns)));
+  const canvas = element("canvas", {
+    width: columns * cell,
+    height: rows * cell,
+    tabindex: choose ? 0 : null,
+    role: choose ? "application" : "img",
+    "aria-label": label,
+  });
+  const context = canvas.getContext("2d");
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      context.fillStyle = `rgb(${colourOf(values[row * columns + column]).join(" ")})`;
+      context.fillRect(column * cell, row * cell, cell, cell);
+    }
+  }
+  for (const { row, column, height, width, style } of marks) {
+    context.strokeStyle = getComputedStyle(document.body).getPropertyValue(style);
+    context.lineWidth = 2;
+    context.strokeRect(column * cell + 1, row * cell + 1, width * cell - 2, height * cell - 2);
+  }
+  if (choose) {
+    canvas.addEventListener("click", (event) =>
+      choose(
+        Math.min(rows - 1, Math.floor(event.offsetY / cell)),
+        Math.min(columns - 1, Math.floor(event.offsetX / cell)),
+      ),
+    );
+    canvas.addEventListener("keydown", (event) => {
+      const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[
+        event.key
+      ] ?? [0, 0];
+      if (!down && !right) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const [row, column] = pixel;
+      choose(Math.max(0, Math.min(rows - 1, row + down)), Math.max(0, Math.min(columns - 1, column + right)));
+    });
+  }
+  return element("figure", {}, canvas, element("figcaption", {}, label));
+}
+
+/** Where a value is largest, without its sign: [row, column]. */
+function largestAt({ shape, values }) {
+  let best = 0;
+  values.forEach((value, place) => (best = Math.abs(value) > Math.abs(values[best]) ? place : best));
+  return [Math.floor(best / shape.at(-1)), best % shape.at(-1)];
+}
+
+/** Draw the closer look anew for another output pixel, and keep the keyboard where it was. */
+function chooser(render, box) {
+  return (row, column) => {
+    pixel = [row, column];
+    writeHash();
+    render().then(() => box.querySelector("canvas[tabindex]")?.focus());
+  };
+}
+
+async function showConvolution(closer, box) {
+  const [x, weight, output, gradient] = await Promise.all(
+    [closer.input, closer.weight, closer.output, closer.gradient].map(arrayAt),
+  );
+  pixel ??= largestAt(gradient);
+  const [perGroup, kh, kw] = weight.shape;
+  const [, height, width] = x.shape;
+  const render = async () => {
+    const [row, column] = pixel;
+    const top = row * closer.stride[0] - closer.padding[0];
+    const left = column * closer.stride[1] - closer.padding[1];
+    const products = []; // one an element of the column, in its order: channel, row, column of the window
+    for (let c = 0; c < perGroup; c++) {
+      for (let u = 0; u < kh; u++) {
+        for (let v = 0; v < kw; v++) {
+          const [h, l] = [top + u * closer.dilation[0], left + v * closer.dilation[1]];
+          const there = h >= 0 && h < height && l >= 0 && l < width;
+          const channel = closer.first_input_channel + c;
+          const value = there ? x.values[(channel * height + h) * width + l] : 0;
+          const factor = weight.values[(c * kh + u) * kw + v];
+          products.push({ channel, h, l, there, value, factor, product: value * factor });
+        }
+      }
+    }
+    const place = row * output.shape[1] + column;
+    const sum = products.reduce((total, { product }) => total + product, closer.bias);
+    const owed = gradient.values[place];
+    const strongest = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0].channel;
+    const map = x.values.subarray(strongest * height * width, (strongest + 1) * height * width);
+    const reach = [(kh - 1) * closer.dilation[0] + 1, (kw - 1) * closer.dilation[1] + 1];
+    const window = { row: top, column: left, height: reach[0], width: reach[1], style: "--mark" };
+    box.replaceChildren(
+      element("h3", {}, `One pixel of channel ${closer.channel}`),
+      element("p", { class: "note" }, "Choose an output pixel by mouse or with the arrow keys."),
+      element(
+        "div",
+        { class: "grids" },
+        grid(
+          output,
+          `output, channel ${closer.channel}`,
+          [{ row, column, height: 1, width: 1, style: "--mark" }],
+          chooser(render, box),
+        ),
+        grid({ shape: [height, width], values: map }, `input, channel ${strongest}: the window's largest product`, [
+          window,
+        ]),
+        grid(gradient, "gradient of the output" + (closer.activation ? ", before ReLU" : ""), [
+          { row, column, height: 1, width: 1, style: "--mark" },
+        ]),
+      ),
+      element(
+        "p",
+        { id: "window" },
+        `Output pixel (${row}, ${column}) sees rows ${top} to ${top + reach[0] - 1} and columns ${left} to ${left + reach[1] - 1} ` +
+          `of ${perGroup} input channel${perGroup > 1 ? "s" : ""}` +
+          (products.some(({ there }) => !there)
+            ? `; ${products.filter(({ there }) => !there).length} of the places are padding.`
+            : "."),
+      ),
+      element(
+        "p",
+        { id: "sum" },
+        `Its column of ${products.length} numbers times the weights, plus the bias ${number(closer.bias)}, is ${number(sum)}` +
+          (closer.activation ? `; after ReLU ${number(output.values[place])}.` : "."),
+      ),
+      strips(products, owed),
+      element(
+        "p",
+        { id: "owed" },
+        owed
+          ? `Backward, its gradient ${number(owed)} times each weight goes back to the place in the input that met it.`
+          : "Backward, nothing comes to this pixel, so nothing goes back from here.",
+      ),
+      productTable(products, owed),
+    );
+  };
+  await render();
+}
+
+/** The column, the weights, their products and what goes back, as four strips of one cell an element. */
+function strips(products, owed) {
+  const lines = [
+    ["column", (p) => p.value],
+    ["weights", (p) => p.factor],
+    ["products", (p) => p.product],
+    ["goes back", (p) => (p.there ? owed * p.factor : 0)],
+  ];
+  return element(
+    "div",
+    { class: "strips" },
+    ...lines.flatMap(([name, of]) => {
+      const values = Float32Array.from(products, of);
+      const canvas = mosaic({ shape: [1, 1, values.length], values }, 1, 600);
+      const tall = element(
+        "div",
+        { class: "strip", role: "img", "aria-label": `${name}: ${values.length} numbers` },
+        canvas,
+      );
+      return [element("span", {}, name), tall];
+    }),
+  );
+}
+
+function productTable(products, owed) {
+  const rows = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product)).slice(0, 9);
+  const head = ["channel", "row", "column", "input", "weight", "product", "goes back"];
+  return element(
+    "details",
+    {},
+    element("summary", {}, `the ${rows.length} largest products`),
+    element(
+      "table",
+      {},
+      element("tr", {}, ...head.map((name) => element("th", {}, name))),
+      ...rows.map((p) =>
+        element(
+          "tr",
+          {},
+          ...[p.channel, p.h, p.l, p.value, p.factor, p.product, p.there ? owed * p.factor : "padding"].map((value) =>
+            element("td", {}, typeof value === "number" ? number(value) : value),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+async function showMaxPool(closer, box) {
+  const [x, owed, output, gradient, winner] = await Promise.all(
+    [closer.input, closer.input_gradient, closer.output, closer.gradient, closer.winner].map(arrayAt),
+  );
+  pixel ??= largestAt(gradient);
+  const render = async () => {
+    const [row, column] = pixel;
+    const place = row * output.shape[1] + column;
+    const top = row * closer.stride[0] - closer.padding[0];
+    const left = column * closer.stride[1] - closer.padding[1];
+    const [u, v] = [Math.floor(winner.values[place] / closer.kernel[1]), winner.values[place] % closer.kernel[1]];
+    const [h, l] = [top + u * closer.dilation[0], left + v * closer.dilation[1]];
+    const reach = closer.kernel.map((size, axis) => (size - 1) * closer.dilation[axis] + 1);
+    const marks = [
+      { row: top, column: left, height: reach[0], width: reach[1], style: "--mark" },
+      { row: h, column: l, height: 1, width: 1, style: "--winner" },
+    ];
+    box.replaceChildren(
+      element("h3", {}, `One pixel of channel ${closer.channel}`),
+      element("p", { class: "note" }, "Choose an output pixel by mouse or with the arrow keys."),
+      element(
+        "div",
+        { class: "grids" },
+        grid(output, "output", [{ row, column, height: 1, width: 1, style: "--mark" }], chooser(render, box)),
+        grid(x, "input: the window, and in it the winner", marks),
+        grid(owed, "gradient of the input: only winners have one", marks),
+      ),
+      element(
+        "p",
+        { id: "window" },
+        `Output pixel (${row}, ${column}) sees rows ${top} to ${top + reach[0] - 1} and columns ${left} to ${left + reach[1] - 1}. ` +
+          `Input (${h}, ${l}) = ${number(output.values[place])} won, and alone receives this pixel's gradient, ${number(gradient.values[place])}. ` +
+          `With those of other windows that it has won it receives ${number(owed.values[h * x.shape[1] + l])}.`,
+      ),
+    );
+  };
+  await render();
+}
+
+function showDropout(closer, box) {
+  box.append(
+    element("h3", {}, "The mask"),
+    element(
+      "p",
+      { class: "note" },
+      `Each number is dropped with probability ${closer.p}; those that are kept, in red here, are divided by ${number(1 - closer.p)}.`,
+    ),
+    picture(closer.kept, "the mask"),
+  );
+}
+
+/** Each input's places along the axis, and its share of the gradient. */
+function showParts({ axis }, box, { inputs, gradient }) {
+  const what = axis === 1 ? "channels" : `places of axis ${axis}`;
+  const sizes = inputs.map((input) => (input.gradient ?? operations[input.source]?.output ?? input.value).shape[axis]);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  let begin = 0;
+  const rows = inputs.map((input, place) => {
+    const from = begin;
+    begin += sizes[place];
+    const share = gradient.norm ? ((input.gradient?.norm ?? 0) / gradient.norm) ** 2 : 0;
+    return element(
+      "tr",
+      {},
+      element("td", {}, inputName(input)),
+      element("td", {}, `${what} ${from} to ${begin - 1}`),
+      element(
+        "td",
+        {},
+        element("meter", { value: share, "aria-label": "share of the squared norm" }),
+        ` ${(100 * share).toFixed(1)} % of the gradient's squared norm, ${((100 * sizes[place]) / total).toFixed(1)} % of the ${what}`,
+      ),
+    );
+  });
+  box.append(element("h3", {}, "How the gradient parts"), element("table", {}, ...rows));
+}

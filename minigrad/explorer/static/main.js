@@ -1,0 +1,118 @@
+"use strict";
+/* Where the reader is, and the ways to go elsewhere: buttons, slider, keys, search, links. */
+
+let at = 0; // the place in `steps`
+
+const byId = (id) => document.getElementById(id);
+
+/** Go to a step; `chosen` is the output pixel to open there, if there is one to open. */
+function goTo(place, chosen = null) {
+  at = Math.max(0, Math.min(steps.length - 1, place));
+  pixel = chosen;
+  const { operation, backward } = steps[at];
+  byId("slider").value = at;
+  byId("where").textContent = `step ${at + 1} of ${steps.length}, ${backward ? "backward" : "forward"}`;
+  byId("previous").disabled = byId("first").disabled = at === 0;
+  byId("next").disabled = byId("last").disabled = at === steps.length - 1;
+  light(steps[at]);
+  showPanel(steps[at]);
+  writeHash();
+  document.body.dataset.operation = operation;
+}
+
+/** The step of an operation in the direction in which the reader is going, if it has one there. */
+function goToOperation(operation) {
+  const { backward } = steps[at];
+  const there = steps.findIndex((each) => each.operation === operation && each.backward === backward);
+  goTo(there < 0 ? operation : there);
+}
+
+function toggle(node) {
+  if (!unfolded.delete(node.id)) unfolded.add(node.id);
+  redraw();
+  drawnNodes.get(node.id)?.focus();
+}
+
+function redraw() {
+  drawGraph();
+  drawLegend();
+  light(steps[at]);
+}
+
+function writeHash() {
+  const where = `#step=${at}${pixel ? `&pixel=${pixel}` : ""}`;
+  if (location.hash !== where) history.replaceState(null, "", where);
+}
+
+function readHash() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const chosen = given.get("pixel")?.split(",").map(Number);
+  goTo(Number(given.get("step")) || 0, chosen?.length === 2 && chosen.every(Number.isInteger) ? chosen : null);
+}
+
+/** Operations and modules whose name holds the words, the shortest first. */
+function search(words) {
+  const wanted = words.trim().toLowerCase();
+  if (!wanted) return [];
+  return operations
+    .map((_, operation) => operation)
+    .filter((operation) => nameOf(operation).toLowerCase().includes(wanted))
+    .sort((a, b) => nameOf(a).length - nameOf(b).length || a - b);
+}
+
+function find() {
+  const found = search(byId("search").value);
+  byId("found").textContent = byId("search").value.trim() ? `${found.length} found` : "";
+  if (!found.length) return;
+  if (reveal(found[0])) redraw();
+  goToOperation(found[0]);
+}
+
+const turn = () => goTo(operations.length);
+const actions = {
+  ArrowRight: () => goTo(at + 1),
+  ArrowLeft: () => goTo(at - 1),
+  Home: () => goTo(0),
+  End: () => goTo(steps.length - 1),
+  t: turn,
+  T: turn,
+};
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/" && event.target.id !== "search") {
+    event.preventDefault();
+    byId("search").focus();
+  } else if (actions[event.key] && !event.target.matches("input, select")) {
+    event.preventDefault();
+    actions[event.key]();
+  }
+}
+
+function start() {
+  byId("about").textContent = step.about;
+  byId("slider").max = steps.length - 1;
+  byId("slider").oninput = (event) => goTo(Number(event.target.value));
+  byId("first").onclick = actions.Home;
+  byId("previous").onclick = actions.ArrowLeft;
+  byId("next").onclick = actions.ArrowRight;
+  byId("turn").onclick = turn;
+  byId("last").onclick = actions.End;
+  byId("search").onchange = find;
+  byId("names").replaceChildren(...operations.map((_, operation) => element("option", { value: nameOf(operation) })));
+  byId("unfold").onclick = () => (modules.forEach(({ id }) => unfolded.add(id)), redraw());
+  byId("fold").onclick = () => (unfolded.clear(), redraw());
+  const choices = ["of this step", ...step.others.map(({ name }) => name)];
+  byId("other").replaceChildren(...choices.map((name, value) => element("option", { value }, name)));
+  byId("other").onchange = redraw;
+  byId("compared").hidden = choices.length < 2;
+  addEventListener("keydown", onKey);
+  addEventListener("hashchange", readHash);
+  darkScheme.addEventListener("change", readHash); // pictures have the colours of the scheme they were drawn in
+  drawGraph();
+  drawLegend();
+  readHash();
+  document.body.dataset.ready = Math.round(performance.now());
+}
+
+start();

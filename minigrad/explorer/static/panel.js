@@ -1,0 +1,157 @@
+"use strict";
+/* Everything about the operation at hand: what flows, what it computes, saves and costs, its proof and its code. */
+
+const panel = document.getElementById("panel");
+
+function showPanel({ operation, backward }) {
+  const it = operations[operation];
+  panel.replaceChildren(
+    element("h2", { tabindex: -1 }, nameOf(operation), element("small", {}, backward ? " backward" : " forward")),
+    element("p", { class: "note" }, it.doc),
+    ...(backward ? backwardFlow(it) : forwardFlow(it)),
+    closerLook(operation),
+    formulas(it, backward),
+    facts(it),
+    proof(it),
+    sources(it),
+  );
+  panel.scrollTo(0, 0);
+}
+
+function forwardFlow(it) {
+  const inputs = it.inputs.map((input) => element("li", {}, inputName(input), ...valueOf(input)));
+  return [
+    element("h3", {}, "What comes in"),
+    element("ul", { class: "inputs" }, ...inputs),
+    element("h3", {}, "What goes out"),
+    it.output ? array(it.output, "output") : element("p", {}, "Forward was over before anybody watched."),
+  ];
+}
+
+function backwardFlow(it) {
+  const going = it.inputs.filter((input) => input.gradient);
+  const other = step.others.map(({ name, norms }) =>
+    element(
+      "p",
+      { class: "note" },
+      `${name}: norm ${norms[operations.indexOf(it)] === null ? "none, nothing comes here" : number(norms[operations.indexOf(it)])}`,
+    ),
+  );
+  return [
+    element("h3", {}, "The gradient that comes in: of the output"),
+    array(it.gradient, "gradient of the output"),
+    ...other,
+    element("h3", {}, going.length > 1 ? "The gradients that go on" : "The gradient that goes on"),
+    ...going.flatMap((input) => [
+      element("h4", {}, inputName(input)),
+      array(input.gradient, `gradient of ${input.argument}`),
+    ]),
+  ];
+}
+
+/** What an input is called, with a link to the operation that made it. */
+function inputName({ argument, source, learned }) {
+  if (source === null) return element("span", {}, element("b", {}, argument), learned ? ", learned" : "");
+  const link = element("a", { href: `#step=${source}` }, nameOf(source));
+  return element("span", {}, element("b", {}, argument), ", from ", link);
+}
+
+function valueOf({ source, value }) {
+  if (source !== null) return operations[source].output ? [` ${shapeOf(operations[source].output)}`] : [];
+  if (value === null) return [": none"];
+  if (typeof value === "number") return [`: ${number(value)}`];
+  return [element("details", {}, element("summary", {}, shapeOf(value)), array(value, "value"))];
+}
+
+const shapeOf = ({ shape, dtype }) => `(${shape.join(", ")}) ${dtype}`;
+
+/** An array's figures, histogram and maps. */
+function array(it, label) {
+  const rows = [["shape", shapeOf(it)]];
+  if (it.not_finite) rows.push(["not finite", number(it.not_finite)]);
+  for (const figure of ["mean", "std", "norm", "low", "high"]) {
+    if (it[figure] !== undefined) rows.push([figure, number(it[figure])]);
+  }
+  if (it.zeros) rows.push(["zeros", `${(100 * it.zeros).toFixed(1)} %`]);
+  const table = element(
+    "table",
+    {},
+    ...rows.map(([name, value]) =>
+      element("tr", {}, element("th", { scope: "row" }, name), element("td", { "data-figure": name }, value)),
+    ),
+  );
+  const size = it.shape.reduce((product, side) => product * side, 1);
+  return element(
+    "div",
+    { class: "array" },
+    element("div", { class: "figures" }, table, size > 1 && it.histogram ? histogram(it.histogram) : null),
+    size > 1 && it.maps !== undefined ? picture(it.maps, label) : null,
+  );
+}
+
+function formulas({ formula: [forward, backward] }, isBackward) {
+  if (!forward) return null;
+  const part = (name, text, lit) => [
+    element("dt", {}, name),
+    element("dd", lit ? { class: "lit" } : {}, element("pre", {}, text)),
+  ];
+  return element(
+    "section",
+    {},
+    element("h3", {}, "Formula"),
+    element(
+      "dl",
+      {},
+      ...part("forward", forward, !isBackward),
+      ...(backward ? part("backward", backward, isBackward) : []),
+    ),
+  );
+}
+
+function facts({ saved, multiply_adds, milliseconds: [forward, backward] }) {
+  const total = saved.reduce((sum, each) => sum + each.bytes, 0);
+  const items = saved
+    .filter((each) => each.bytes)
+    .map((each) => element("li", {}, element("code", {}, each.name), ` ${shapeOf(each)}, ${bytes(each.bytes)}`));
+  const rows = [
+    ["saved for backward", items.length ? bytes(total) : "no arrays"],
+    ["multiply-adds", multiply_adds ? multiply_adds.toLocaleString("en") : "none"],
+    ["time", `${number(forward)} ms forward, ${number(backward)} ms backward`],
+  ];
+  return element(
+    "section",
+    {},
+    element("h3", {}, "Cost"),
+    element(
+      "table",
+      {},
+      ...rows.map(([name, value]) =>
+        element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)),
+      ),
+    ),
+    items.length ? element("ul", {}, ...items) : null,
+  );
+}
+
+function proof({ proof: found }) {
+  const text = found
+    ? `This gradient against finite differences at this very point, in float64: the largest relative difference in ` +
+      `${found.directions} directions is ${found.difference.toExponential(1)}.` +
+      (found.kinks
+        ? ` ${number(found.kinks)} of ${number(found.outputs)} outputs sit on a kink, where no derivative ` +
+          `exists, and were left out on both sides.`
+        : "")
+    : "There is nothing to compare here.";
+  return element("section", { id: "proof" }, element("h3", {}, "Proof"), element("p", {}, text));
+}
+
+function sources({ sources: places }) {
+  const parts = places
+    .map((place) => step.texts[place])
+    .map(({ title, place, line, html }) => {
+      const code = element("pre", {});
+      code.innerHTML = html; // made by Pygments, which escapes what it colours
+      return element("details", {}, element("summary", {}, title, element("small", {}, ` ${place}:${line}`)), code);
+    });
+  return element("section", { id: "sources" }, element("h3", {}, "Code"), ...parts);
+}

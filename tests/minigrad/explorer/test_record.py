@@ -1,0 +1,133 @@
+"""What is recorded of a step: operations in their order, where inputs came from, gradients as they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kernels
+import minigrad
+from kernels.layout import Array
+from minigrad import Function, Tensor, functional as F, nn
+from minigrad.explorer.record import record
+from tests.minigrad.explorer.pages import operation, read_page
+
+
+def test_operations_are_in_the_order_of_forward_and_backward_and_know_their_sources() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+
+    def loss() -> Tensor:
+        a = x * 3
+        b = a.exp()
+        return (a + b).sum()
+
+    found = record(loss)
+    assert [each.function.name for each in found.operations] == ["Mul", "Exp", "Add", "Sum"]
+    assert [each.sources for each in found.operations] == [[None, None], [0], [0, 1], [2]]
+    assert found.backward == [3, 2, 1, 0]
+    assert found.loss == pytest.approx(9 + np.exp(3) + np.exp(6))
+
+
+def test_gradients_are_kept_as_they_were_seen_though_the_walk_adds_to_them() -> None:
+    x = Tensor(np.ones((2, 3, 4, 4), np.float32), requires_grad=True)
+    first, second = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3)
+    minigrad.manual_seed(0)
+
+    def alone(layer: nn.Conv2d) -> Array:
+        copy = Tensor(x.data, requires_grad=True)
+        layer(copy * 1).sum().backward()
+        assert copy.grad is not None
+        return copy.grad
+
+    def loss() -> Tensor:
+        y = x * 1
+        return first(y).sum() + second(y).sum()
+
+    convolutions = [each for each in record(loss).operations if each.function.name == "Conv2d"]
+    for layer, each in zip((first, second), convolutions, strict=True):
+        np.testing.assert_allclose(each.input_grads[0], alone(layer), rtol=1e-6)
+
+
+def test_the_kernels_that_ran_are_named() -> None:
+    x = Tensor(np.ones((1, 2, 4, 4), np.float32), requires_grad=True)
+    with minigrad.backend("reference"):
+        (conv, _) = record(lambda: nn.Conv2d(2, 2, 3)(x).sum()).operations
+    assert list(conv.called) == ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
+    assert conv.called["conv2d"] is kernels.load("reference").conv2d
+
+
+def test_operations_without_a_gradient_are_recorded_too() -> None:
+    frozen, x = Tensor([1.0]), Tensor([2.0], requires_grad=True)
+    found = record(lambda: (x * (frozen * 2)).sum())
+    assert [each.function.name for each in found.operations] == ["Mul", "Mul", "Sum"]
+    assert found.backward == [2, 1]
+    assert found.operations[0].output_grad is None
+
+
+def test_a_tensor_whose_forward_is_over_gives_graph_gradients_and_what_was_saved(tmp_path: Path) -> None:
+    x = Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    layer = nn.Linear(3, 2)
+    page = read_page(minigrad.explore(F.relu(layer(x)).sum(), tmp_path))
+    assert [each["name"] for each in page["operations"]] == ["Linear", "ReLU", "Sum"]
+    linear = operation(page, "", "Linear")
+    assert linear["output"] is None
+    assert linear["proof"] is None
+    assert linear["gradient"]["shape"] == [2, 2]
+    assert {saved["name"]: saved["bytes"] for saved in linear["saved"]} == {"rows": 24, "weight": 24}
+    assert [each["source"] for each in operation(page, "", "ReLU")["inputs"]] == [0]
+
+
+def test_what_is_not_a_loss_is_refused() -> None:
+    with pytest.raises(TypeError, match="loss: given int, expected a tensor or a function that returns one"):
+        record(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="loss: given float, expected"):
+        record(lambda: 3.0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(RuntimeError, match="loss: there is no graph behind it"):
+        record(Tensor([1.0]))
+    with pytest.raises(RuntimeError, match="for a tensor of shape"):
+        record(lambda: Tensor([1.0, 2.0], requires_grad=True) * 2)
+    walked = (Tensor([1.0], requires_grad=True) * 2).sum()
+    walked.backward()
+    with pytest.raises(RuntimeError, match="has been through backward before"):
+        record(walked)
+
+
+def test_a_users_own_operation_is_shown_with_its_code_and_its_first_sentence(tmp_path: Path) -> None:
+    class Cube(Function):
+        """a * a * a."""
+
+        def forward(self, a: Array) -> Array:
+            self.save(a)
+            result: Array = a * a * a
+            return result
+
+        def backward(self, grad: Array) -> tuple[Array]:
+            (a,) = self.saved
+            return (3 * a * a * grad,)
+
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    page = read_page(minigrad.explore(lambda: Cube()(x).sum(), tmp_path))
+    cube = operation(page, "", "Cube")
+    assert cube["formula"] == ["a * a * a.", ""]
+    assert [saved["name"] for saved in cube["saved"]] == ["a"]
+    titles = [page["texts"][place]["title"] for place in cube["sources"]]
+    assert titles == ["forward", "backward"]
+    assert page["texts"][cube["sources"][0]]["place"] == "tests/minigrad/explorer/test_record.py"
+    assert cube["proof"]["difference"] < 1e-6
+
+
+def test_every_operation_of_the_engine_has_a_formula() -> None:
+    from minigrad import ops
+    from minigrad.explorer.formulas import FORMULAS
+
+    kinds = {name for name, value in vars(ops).items() if isinstance(value, type) and issubclass(value, Function)}
+    assert kinds - {"Function"} == set(FORMULAS)
+
+
+def test_a_failed_write_leaves_the_old_page(tmp_path: Path) -> None:
+    x = Tensor([1.0], requires_grad=True)
+    path = minigrad.explore(lambda: x * 2, tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        minigrad.explore(lambda: x * 2, tmp_path, about=b"no text")  # type: ignore[arg-type]
+    assert path.read_bytes() == before
