@@ -26,14 +26,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GoogLeNet with auxiliary classifiers, on two images that are just large enough for them, with weights so small
-    that gradients vanish."""
+    """GoogLeNet at 96x96, with auxiliary classifiers and weights so small that gradients vanish, on two images: a page
+    shows but one of a batch."""
     minigrad.manual_seed(0)
-    net = GoogLeNet(image_size=65, aux=True)
+    net = GoogLeNet(aux=True)
     for parameter in net.parameters():
         if parameter.ndim == 4:
             nn.init.normal_(parameter, std=0.02)
-    images = np.random.default_rng(0).standard_normal((2, 1, 65, 65)).astype(np.float32)
+    images = np.random.default_rng(0).standard_normal((2, 1, 96, 96)).astype(np.float32)
 
     def loss(all_heads: bool) -> Tensor:
         minigrad.manual_seed(1)
@@ -70,6 +70,12 @@ def test_it_opens_with_the_first_step(visit: Visit, contents: dict[str, Any]) ->
     assert visit.text("#where") == f"step 1 of {count}, forward"
     assert visit.text("h2").startswith("conv1.conv · Conv2d")
     visit.screenshot("wide")
+
+
+def test_the_whole_network_is_below_15_mb_and_ready_in_two_seconds(visit: Visit, path: Path) -> None:
+    assert sum(file.stat().st_size for file in path.parent.rglob("*")) < 15e6
+    assert visit.text("#panel > .array [data-figure=shape]") == "(2, 64, 48, 48) float32"
+    assert float(visit.page.evaluate("document.body.dataset.ready")) < 2000  # milliseconds since it was opened
 
 
 def test_it_steps_forward_to_the_loss_and_back_along_the_tape(visit: Visit, contents: dict[str, Any]) -> None:
