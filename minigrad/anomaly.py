@@ -48,7 +48,8 @@ class _Detector(Observer):
         self._lines[function] = _line()
         for name, array in zip(function._input_names(), inputs, strict=False):
             if found := _not_finite(array):
-                raise AnomalyError(f"{function}: forward was given {found} in {name!r}, which no operation has made")
+                where = f"no operation in the block has made; called at {self._lines[function]}"
+                raise AnomalyError(f"{function}: forward was given {found} in {name!r}, which {where}")
 
     def after_forward(self, function: Function, output: Array) -> None:
         if found := _not_finite(output):
@@ -56,7 +57,8 @@ class _Detector(Observer):
 
     def before_backward(self, function: Function, gradient: Array) -> None:
         if found := _not_finite(gradient):
-            raise AnomalyError(f"{function}: backward was given {found}: gradients added up to that, or began so")
+            cause = "gradients added up to that, a hook returned it, or the walk began so"
+            raise AnomalyError(f"{function}: backward was given {found}: {cause}")
 
     def after_backward(self, function: Function, gradients: tuple[Array | None, ...]) -> None:
         for name, gradient in zip(function._input_names(), gradients, strict=False):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.function import Function
+from minigrad.ops import Conv2d, Linear
 
 
 def multiply_adds(function: Function, inputs: Sequence[Any], output: Any) -> int:
@@ -13,7 +14,7 @@ def multiply_adds(function: Function, inputs: Sequence[Any], output: Any) -> int
 
     inputs, output: arrays, as forward had them.
     """
-    weight = inputs[1] if len(inputs) > 1 and function.name in ("Conv2d", "Linear") else None
+    weight = inputs[1] if isinstance(function, Conv2d | Linear) else None
     if weight is None or output is None or output.size == 0:
         return 0
     # Each output channel has its share of the weight, and uses all of it at every place.

@@ -88,6 +88,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         config = recipes.settings(builder, settings.pop("recipe", Config.recipe), settings)
         minigrad.manual_seed(config.seed)
         model = config.build_model(builder).to(place)
+    if options.raw and not options.run:
+        p.error("--raw: only for a RUN; a fresh network has but one kind of weights")
     if options.label and not options.image:
         p.error("--label: only for --image; test images have labels")
     data = load(options.data_dir)

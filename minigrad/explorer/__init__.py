@@ -16,17 +16,21 @@ def explore(
 
     loss: a function that computes the loss, a tensor of one number, on a graph of any operations; it is called once.
         Or the tensor itself; then forward is over, and the page has of it only what operations have saved.
-    image: which of a batch is drawn. channel: which output channel of each convolution and max-pool can be opened to
-        single pixels; None, or where there is no such channel: the one with the largest gradient.
+    image: which of a batch is drawn, the last one if there are not so many.
+    channel: which output channel of each convolution and max-pool can be opened to single pixels; None, or where there
+        is no such channel: the one with the largest gradient.
     title, about: the page's heading and the line below it.
     others: functions that compute other losses on the same network, by name: their gradients' norms are shown beside.
 
     Leaves' `grad` are added to, as by any backward pass. TypeError if `loss` is neither a tensor nor a function,
-    RuntimeError if there is no graph behind it or it has been walked before, OSError if the page cannot be written.
+    RuntimeError if there is no graph behind it or it has been walked before, ValueError if `image` is below 0, OSError
+    if the page cannot be written.
     """
     from minigrad.explorer.contents import contents  # here, so that only who explores loads it
     from minigrad.explorer.page import write_page
 
+    if image < 0:
+        raise ValueError(f"image: given {image}, expected the number of one in a batch, from 0")
     step = record(loss)
     beside = {name: record(other) for name, other in (others or {}).items()}
     return write_page(Path(path), title, about, contents(step, beside, image, channel))

@@ -28,7 +28,10 @@ def figures(array: Array) -> dict[str, Any]:
     }  # fmt: skip
     if len(finite) == 0:
         return result
-    counts, edges = np.histogram(finite, BINS)
+    try:
+        counts, edges = np.histogram(finite, BINS)
+    except ValueError:  # they differ by less than so many bins can tell apart
+        counts, edges = np.array([len(finite)]), np.array([finite.min(), finite.max()])
     return result | {
         "mean": float(finite.mean()), "std": float(finite.std()), "norm": float(np.linalg.norm(finite)),
         "low": float(finite.min()), "high": float(finite.max()), "zeros": float((finite == 0).mean()),

@@ -20,6 +20,7 @@ def closer_look(operation: Operation, image: int, channel: int | None, pool: Poo
     it does not have: that with the largest gradient."""
     if operation.output is None or operation.output_grad is None:
         return None
+    image = min(image, len(operation.output) - 1) if operation.output.ndim else 0
     if isinstance(operation.function, Conv2d):
         return _convolution(operation, operation.function, image, channel, pool)
     if isinstance(operation.function, MaxPool2d):

@@ -115,6 +115,8 @@ def _array(array: Array | None, image: int, pool: Pool, learned: bool = False) -
     if array is None:
         return None
     result = figures(array)
+    if array.size == 0:
+        return result
     if not learned:
         result["maps"] = pool.maps(shown(array, image))
     elif array.size <= SMALL:

@@ -49,6 +49,8 @@ def draw(tensor: Tensor) -> Drawing:
     itself is orange. The layout is igraph's (K. Sugiyama, S. Tagawa, M. Toda, 1981). ImportError, with the command that
     installs it, if there is no igraph; RuntimeError if the graph has been walked back through, which frees it.
     """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"tensor: given {type(tensor).__name__}, expected a tensor")
     try:
         import igraph
     except ImportError as error:

@@ -12,19 +12,19 @@ class Formula(NamedTuple):
 
 FORMULAS = {
     "Conv2d": Formula(
-        "y[o,i,j] = b[o] + Σ c,u,v  x[c, i·s+u−p, j·s+v−p] · w[o,c,u,v]",
+        "y[o,i,j] = b[o] + Σ c,u,v  x[c, i·s+u·d−p, j·s+v·d−p] · w[o,c,u,v]",
         "x_grad[c,h,l] = Σ o,u,v  g[o,i,j] · w[o,c,u,v], over all i,j whose window meets h,l\n"
-        "w_grad[o,c,u,v] = Σ n,i,j  g[o,i,j] · x[c, i·s+u−p, j·s+v−p]\n"
+        "w_grad[o,c,u,v] = Σ n,i,j  g[o,i,j] · x[c, i·s+u·d−p, j·s+v·d−p]\n"
         "b_grad[o] = Σ n,i,j  g[o,i,j]",
     ),
     "Linear": Formula("y = x · wᵀ + b", "x_grad = g · w\nw_grad = gᵀ · x\nb_grad = Σ n  g[n]"),
     "MatMul": Formula("y = a · b", "a_grad = g · bᵀ\nb_grad = aᵀ · g"),
     "MaxPool2d": Formula(
-        "y[c,i,j] = max u,v  x[c, i·s+u−p, j·s+v−p]",
+        "y[c,i,j] = max u,v  x[c, i·s+u·d−p, j·s+v·d−p]",
         "x_grad[c,h,l] = Σ g[c,i,j], over the windows that h,l has won; the first of equal maxima wins",
     ),
     "AvgPool2d": Formula(
-        "y[c,i,j] = Σ u,v  x[c, i·s+u−p, j·s+v−p] / places", "x_grad[c,h,l] = Σ g[c,i,j] / places, over its windows"
+        "y[c,i,j] = Σ u,v  x[c, i·s+u·d−p, j·s+v·d−p] / places", "x_grad[c,h,l] = Σ g[c,i,j] / places, over its windows"
     ),
     "AdaptiveAvgPool2d": Formula("y[c,i,j] = mean of x[c] over window i,j", "x_grad[c,h,l] = Σ g[c,i,j] / places"),
     "ReLU": Formula("y = max(x, 0)", "x_grad = g where y > 0, else 0"),
@@ -65,7 +65,7 @@ FORMULAS = {
 
 def formula_of(function: Function) -> Formula:
     """The operation's formula; for one of a user's own the first line of its docstring."""
-    if function.name in FORMULAS:
+    if function.name in FORMULAS and type(function).__module__.startswith("minigrad.ops."):
         formula = FORMULAS[function.name]
         if getattr(function, "activation", None):
             return Formula(f"{formula.forward}\ny = max(y, 0)", f"g = g where y > 0, else 0\n{formula.backward}")

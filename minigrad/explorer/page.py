@@ -1,6 +1,7 @@
 """The page: one file that a browser opens from disk, with everything in it and nothing fetched."""
 
 import json
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def write_page(folder: Path, title: str, about: str, contents: dict[str, Any]) -
     dark = f"@media (prefers-color-scheme: dark) {{\n{styles(dark=True)}\n}}"
     style = "\n".join((_static("page.css"), styles(dark=False), dark))
     scripts = "\n".join(f"<script>{_script(name)}</script>" for name in SCRIPTS)
-    data = json.dumps({"about": about, **contents}, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(_finite({"about": about, **contents}), separators=(",", ":")).replace("<", "\\u003c")
     page = _static("index.html")
     # The data last: what comes out of a run must not be taken for a placeholder.
     for name, value in {"title": _escaped(title), "style": style, "scripts": scripts, "data": data}.items():
@@ -30,6 +31,15 @@ def write_page(folder: Path, title: str, about: str, contents: dict[str, Any]) -
     path = folder / NAME
     write_atomically(path, page.encode("utf-8"))
     return path
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not have: infinities and NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _static(name: str) -> str:

@@ -109,11 +109,24 @@ class Recorder(Observer):
         # Copies: the walk may add to a gradient in place once it has been seen.
         operation.input_grads = tuple(None if gradient is None else gradient.copy() for gradient in gradients)
 
-    def add_unseen(self, function: Function) -> None:
-        """An operation whose forward is over: all that is left of it is where its inputs came from."""
-        nodes = function.inputs
-        sources = [self.numbers.get(node) if isinstance(node, Function) else None for node in nodes]
-        self._add(function, tuple(node.data if isinstance(node, Tensor) else None for node in nodes), sources)
+    def complete(self, tape: list[Function]) -> None:
+        """Put those of the tape in front whose forward was over before anybody watched, and take from the tape where
+        inputs came from: an operation may return the very array that it was given."""
+        seen, self.operations, self.numbers = self.operations, [], {}
+        for function in tape:
+            if all(function is not operation.function for operation in seen):
+                inputs = tuple(node.data if isinstance(node, Tensor) else None for node in function.inputs)
+                self._add(function, inputs, [None] * len(inputs))
+        unseen = len(self.operations)
+        for operation in seen:
+            operation.sources = [None if source is None else source + unseen for source in operation.sources]
+            self.numbers[operation.function] = len(self.operations)
+            self.operations.append(operation)
+        for function in tape:
+            sources = self.operations[self.numbers[function]].sources
+            for place, node in enumerate(function.inputs):
+                if node is not None:
+                    sources[place] = self.numbers[node] if isinstance(node, Function) else None
 
     def _add(self, function: Function, inputs: tuple[Any, ...], sources: list[int | None]) -> None:
         names = function._input_names()
@@ -132,16 +145,13 @@ def record(loss: Tensor | Callable[[], Tensor]) -> Record:
     """
     recorder = Recorder()
     with observe(recorder):
-        if isinstance(loss, Tensor):
-            tape = tape_behind(loss.grad_fn) if loss.grad_fn else []
-            for function in tape:
-                recorder.add_unseen(function)
-        elif callable(loss):
+        if not isinstance(loss, Tensor) and callable(loss):
             loss = loss()
         if not isinstance(loss, Tensor):
             raise TypeError(f"loss: given {type(loss).__name__}, expected a tensor or a function that returns one")
         if loss.grad_fn is None:
             raise RuntimeError("loss: there is no graph behind it: nothing that it came from requires a gradient")
+        recorder.complete(tape_behind(loss.grad_fn))
         loss.backward()
     return Record(recorder.operations, recorder.backward, float(device.host(loss.data).item()))
 
@@ -152,7 +162,7 @@ def saved_by(function: Function) -> list[Saved]:
     if len(names) != len(function.saved):
         names = [f"saved[{place}]" for place in range(len(function.saved))]
     return [
-        Saved(name, value if hasattr(value, "dtype") and np.ndim(value) else None)
+        Saved(name, value if hasattr(value, "nbytes") and np.ndim(value) else None)
         for name, value in zip(names, function.saved, strict=True)
         if value is not None
     ]

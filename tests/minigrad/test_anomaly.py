@@ -61,7 +61,7 @@ def test_it_is_the_first_operation_that_is_named_and_not_one_that_passes_it_on()
 
 def test_what_no_operation_has_made_is_said_to_have_come_in() -> None:
     x = Tensor([1.0, float("nan"), float("inf")])
-    message = r"^<Add>: forward was given 1 NaN and 1 infinite of 3 numbers in 'a'"
+    message = r"^<Add>: forward was given 1 NaN and 1 infinite of 3 numbers in 'a', which no operation in the block"
     with pytest.raises(AnomalyError, match=message), minigrad.detect_anomaly():
         x + 1.0
 

@@ -65,6 +65,11 @@ function largestAt({ shape, values }) {
   return [Math.floor(best / shape.at(-1)), best % shape.at(-1)];
 }
 
+/** The pixel, or the nearest one that there is: links may say anything. */
+function within(place, shape) {
+  return place.map((at, axis) => Math.max(0, Math.min(shape[axis] - 1, at)));
+}
+
 /** Draw the closer look anew for another output pixel, and keep the keyboard where it was. */
 function chooser(render, box) {
   return (row, column) => {
@@ -78,7 +83,8 @@ async function showConvolution(closer, box) {
   const [x, weight, output, gradient] = await Promise.all(
     [closer.input, closer.weight, closer.output, closer.gradient].map(arrayAt),
   );
-  pixel ??= largestAt(gradient);
+  if (!box.isConnected) return; // the reader has gone on
+  pixel = within(pixel ?? largestAt(gradient), gradient.shape);
   const [perGroup, kh, kw] = weight.shape;
   const [, height, width] = x.shape;
   const render = async () => {
@@ -205,7 +211,8 @@ async function showMaxPool(closer, box) {
   const [x, owed, output, gradient, winner] = await Promise.all(
     [closer.input, closer.input_gradient, closer.output, closer.gradient, closer.winner].map(arrayAt),
   );
-  pixel ??= largestAt(gradient);
+  if (!box.isConnected) return; // the reader has gone on
+  pixel = within(pixel ?? largestAt(gradient), gradient.shape);
   const render = async () => {
     const [row, column] = pixel;
     const place = row * output.shape[1] + column;
@@ -254,7 +261,7 @@ function showDropout(closer, box) {
 
 /** Each input's places along the axis, and its share of the gradient. */
 function showParts({ axis }, box, { inputs, gradient }) {
-  const what = axis === 1 ? "channels" : `places of axis ${axis}`;
+  const what = axis === 1 && gradient.shape.length === 4 ? "channels" : `places of axis ${axis}`;
   const sizes = inputs.map((input) => (input.gradient ?? operations[input.source]?.output ?? input.value).shape[axis]);
   const total = sizes.reduce((sum, size) => sum + size, 0);
   let begin = 0;

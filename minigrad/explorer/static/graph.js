@@ -134,7 +134,7 @@ function svgNode({ node, text, x, y, width, height }, isCluster, norms) {
     "data-id": node.id,
     tabindex: 0,
     role: "button",
-    "aria-label": `${node.id.startsWith("op") ? nameOf(node.operation) : node.id}, ${gradient}`,
+    "aria-label": `${foldable ? node.id : nameOf(node.operation)}, ${gradient}`,
     "aria-expanded": foldable ? String(isCluster) : null,
     onclick: (event) => (event.stopPropagation(), act()),
     onkeydown: (event) => {

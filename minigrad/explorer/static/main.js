@@ -20,11 +20,15 @@ function goTo(place, chosen = null) {
   document.body.dataset.operation = operation;
 }
 
-/** The step of an operation in the direction in which the reader is going, if it has one there. */
-function goToOperation(operation) {
-  const { backward } = steps[at];
+/** The step of an operation in that direction, or forward, if it has no other. */
+function stepOf(operation, backward) {
   const there = steps.findIndex((each) => each.operation === operation && each.backward === backward);
-  goTo(there < 0 ? operation : there);
+  return there < 0 ? operation : there;
+}
+
+/** Go to an operation in the direction in which the reader is going. */
+function goToOperation(operation) {
+  goTo(stepOf(operation, steps[at].backward));
 }
 
 function toggle(node) {
@@ -47,7 +51,10 @@ function writeHash() {
 function readHash() {
   const given = new URLSearchParams(location.hash.slice(1));
   const chosen = given.get("pixel")?.split(",").map(Number);
-  goTo(Number(given.get("step")) || 0, chosen?.length === 2 && chosen.every(Number.isInteger) ? chosen : null);
+  goTo(
+    Math.trunc(Number(given.get("step"))) || 0,
+    chosen?.length === 2 && chosen.every(Number.isInteger) ? chosen : null,
+  );
 }
 
 /** Operations and modules whose name holds the words, the shortest first. */
@@ -64,8 +71,9 @@ function find() {
   const found = search(byId("search").value);
   byId("found").textContent = byId("search").value.trim() ? `${found.length} found` : "";
   if (!found.length) return;
-  if (reveal(found[0])) redraw();
-  goToOperation(found[0]);
+  const hit = found[(found.indexOf(steps[at].operation) + 1) % found.length]; // the first, and then one after the other
+  if (reveal(hit)) redraw();
+  goToOperation(hit);
 }
 
 const turn = () => goTo(operations.length);
@@ -98,7 +106,9 @@ function start() {
   byId("next").onclick = actions.ArrowRight;
   byId("turn").onclick = turn;
   byId("last").onclick = actions.End;
-  byId("search").onchange = find;
+  byId("search").onkeydown = (event) => {
+    if (event.key === "Enter") find();
+  };
   byId("names").replaceChildren(...operations.map((_, operation) => element("option", { value: nameOf(operation) })));
   byId("unfold").onclick = () => (modules.forEach(({ id }) => unfolded.add(id)), redraw());
   byId("fold").onclick = () => (unfolded.clear(), redraw());

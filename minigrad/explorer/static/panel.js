@@ -5,16 +5,17 @@ const panel = document.getElementById("panel");
 
 function showPanel({ operation, backward }) {
   const it = operations[operation];
-  panel.replaceChildren(
+  const parts = [
     element("h2", { tabindex: -1 }, nameOf(operation), element("small", {}, backward ? " backward" : " forward")),
-    element("p", { class: "note" }, it.doc),
+    it.doc ? element("p", { class: "note" }, it.doc) : null,
     ...(backward ? backwardFlow(it) : forwardFlow(it)),
     closerLook(operation),
     formulas(it, backward),
     facts(it),
     proof(it),
     sources(it),
-  );
+  ];
+  panel.replaceChildren(...parts.filter((part) => part !== null));
   panel.scrollTo(0, 0);
 }
 
@@ -51,8 +52,8 @@ function backwardFlow(it) {
 
 /** What an input is called, with a link to the operation that made it. */
 function inputName({ argument, source, learned }) {
-  if (source === null) return element("span", {}, element("b", {}, argument), learned ? ", learned" : "");
-  const link = element("a", { href: `#step=${source}` }, nameOf(source));
+  if (source === null) return element("span", {}, element("b", {}, argument), learned ? ", a leaf" : "");
+  const link = element("a", { href: `#step=${stepOf(source, steps[at].backward)}` }, nameOf(source));
   return element("span", {}, element("b", {}, argument), ", from ", link);
 }
 
@@ -134,14 +135,15 @@ function facts({ saved, multiply_adds, milliseconds: [forward, backward] }) {
 }
 
 function proof({ proof: found }) {
-  const text = found
-    ? `This gradient against finite differences at this very point, in float64: the largest relative difference in ` +
-      `${found.directions} directions is ${found.difference.toExponential(1)}.` +
-      (found.kinks
-        ? ` ${number(found.kinks)} of ${number(found.outputs)} outputs sit on a kink, where no derivative ` +
-          `exists, and were left out on both sides.`
-        : "")
-    : "There is nothing to compare here.";
+  const text =
+    found && found.kinks < found.outputs
+      ? `This gradient against finite differences at this very point, in float64: the largest relative difference in ` +
+        `${found.directions} directions is ${found.difference.toExponential(1)}.` +
+        (found.kinks
+          ? ` ${number(found.kinks)} of ${number(found.outputs)} outputs sit on a kink, where no derivative ` +
+            `exists, and were left out on both sides.`
+          : "")
+      : "There is nothing to compare here: no gradient, no finite numbers, or nothing but kinks.";
   return element("section", { id: "proof" }, element("h3", {}, "Proof"), element("p", {}, text));
 }
 

@@ -1,7 +1,7 @@
 "use strict";
 /* The network as a tree: modules, in them modules, at the ends operations. Any module can be folded into one node. */
 
-/** The module without a name: {id, parent, children, operation, label}. Ids are paths; operations have "op7" and so on. */
+/** The module without a name: {id, parent, children, operation, label}. Ids are paths; operations have "#7" and so on. */
 function treeOf(list) {
   const root = { id: "", parent: null, children: [], operation: null };
   const groups = new Map([["", root]]);
@@ -16,7 +16,7 @@ function treeOf(list) {
   };
   list.forEach(({ path }, operation) => {
     const parent = groupAt(path);
-    parent.children.push({ id: `op${operation}`, parent, children: [], operation });
+    parent.children.push({ id: `#${operation}`, parent, children: [], operation });
   });
   return labelled(withoutLonely(root));
 }

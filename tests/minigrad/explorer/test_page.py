@@ -138,7 +138,7 @@ def test_a_module_unfolds_into_its_branches_and_folds_again(visit: Visit) -> Non
     visit.page.keyboard.press("Enter")
     assert nodes() == folded
     visit.page.click("#unfold")
-    operations = visit.page.eval_on_selector_all("[data-id^=op]", "all => all.length")
+    operations = visit.page.eval_on_selector_all("[data-id^='#']", "all => all.length")
     assert operations == visit.page.evaluate("operations.length")
     visit.page.click("#fold")
     assert nodes() == folded
@@ -227,6 +227,51 @@ def test_a_link_leads_to_its_step(browser: Any, path: Path, contents: dict[str, 
     opened.close(path)
 
 
+def test_a_link_may_say_anything(browser: Any, path: Path) -> None:
+    for hash, where in (("#step=1.5", "step 2 of"), ("#step=99999", "step "), ("#step=x&pixel=y,z", "step 1 of")):
+        opened = Visit(browser, path, hash=hash)
+        assert opened.text("#where").startswith(where)
+        opened.close(path)
+    opened = Visit(browser, path, hash="#step=0&pixel=999,-5")
+    opened.page.wait_for_selector("#window")
+    assert opened.text("#window").startswith("Output pixel (47, 0)")
+    opened.close(path)
+
+
+def test_steps_passed_in_a_hurry_leave_their_pixel_behind(visit: Visit, contents: dict[str, Any]) -> None:
+    last = max(n for n, each in enumerate(contents["operations"]) if each["name"] == "Conv2d")
+    visit.page.evaluate(f"goTo(0); goTo({last})")
+    visit.page.wait_for_selector("#window")
+    gradient = array_at(contents, contents["operations"][last]["closer"]["gradient"])
+    row, column = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+    assert visit.text("#window").startswith(f"Output pixel ({row}, {column}) ")
+
+
+def test_links_lead_on_in_the_direction_of_the_walk(visit: Visit) -> None:
+    visit.page.click("#turn")
+    go_to(visit, "conv3.conv")
+    assert visit.text("#where").endswith("backward")
+    visit.page.click("#panel h4 a >> nth=0")
+    assert visit.text("h2").startswith("conv2.conv")
+    assert visit.text("#where").endswith("backward")
+
+
+def test_enter_goes_from_hit_to_hit(visit: Visit) -> None:
+    titles = []
+    visit.page.fill("#search", "CrossEntropy")
+    for _ in range(4):
+        visit.page.press("#search", "Enter")
+        titles.append(visit.text("#where"))
+    assert len(set(titles)) == 3
+    assert titles[3] == titles[0]
+
+
+def test_nothing_is_printed_where_there_is_nothing(visit: Visit, contents: dict[str, Any]) -> None:
+    for number in range(len(contents["operations"])):
+        visit.page.evaluate(f"goTo({number})")
+        assert visit.page.evaluate("[...panel.childNodes].every((node) => node.nodeType === Node.ELEMENT_NODE)")
+
+
 def test_formula_cost_proof_and_code_are_there(visit: Visit, contents: dict[str, Any]) -> None:
     go_to(visit, "inception3a.branch2.1.conv")
     found = operation(contents, "inception3a.branch2.1.conv", "Conv2d")
@@ -269,7 +314,7 @@ def test_it_can_be_walked_by_keyboard_alone(visit: Visit) -> None:
     for _ in range(60):
         visit.page.keyboard.press("Tab")
         reached.add(visit.page.evaluate("document.activeElement.id || document.activeElement.dataset.id || ''"))
-    assert {"next", "slider", "search", "unfold", "other", "op0", "inception3a"} <= reached
+    assert {"next", "slider", "search", "unfold", "other", "#0", "inception3a"} <= reached
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

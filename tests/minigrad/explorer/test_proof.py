@@ -131,3 +131,8 @@ def test_a_proof_changes_neither_gradients_nor_random_state() -> None:
         prove(operation)
     np.testing.assert_array_equal(x.grad, before)
     assert minigrad.random.get_state() == state
+
+
+def test_a_smooth_function_has_no_kink_where_its_slope_is_zero() -> None:
+    proof = of("Pow", lambda: Tensor(np.zeros(4), requires_grad=True) ** 2)
+    assert proof.kinks == 0

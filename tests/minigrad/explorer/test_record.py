@@ -1,5 +1,6 @@
 """What is recorded of a step: operations in their order, where inputs came from, gradients as they were."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,52 @@ def test_a_tensor_whose_forward_is_over_gives_graph_gradients_and_what_was_saved
     assert [each["source"] for each in operation(page, "", "ReLU")["inputs"]] == [0]
 
 
+def test_what_ran_before_the_function_comes_first() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    before = x * 2
+    found = record(lambda: (before * before).sum())
+    assert [(each.function.name, each.sources) for each in found.operations] == [
+        ("Mul", [None, None]), ("Mul", [0, 0]), ("Sum", [1]),
+    ]  # fmt: skip
+    assert found.operations[0].output is None
+    assert found.backward == [2, 1, 0]
+
+
+def test_an_operation_that_returns_the_very_array_it_was_given_is_not_taken_for_its_maker() -> None:
+    class Same(Function):
+        def forward(self, a: Array) -> Array:
+            return a
+
+        def backward(self, grad: Array) -> tuple[Array]:
+            return (grad,)
+
+    def loss() -> Tensor:
+        a = Tensor([1.0, 2.0], requires_grad=True) * 2
+        b = Same()(a)
+        return (a * 3 + b).sum()
+
+    assert [each.sources for each in record(loss).operations] == [[None, None], [0], [0, None], [2, 1], [3]]
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda: (Tensor([1.0], requires_grad=True) / float("inf")).sum(),
+        lambda: (Tensor(np.array([1e200, 1e201]), requires_grad=True) * 2).sum(),
+        lambda: (Tensor(np.array([1.0, 1 + 2.3e-16]), requires_grad=True) * 2).sum(),
+        lambda: (Tensor(np.zeros((0, 3), np.float32), requires_grad=True) * 2).sum(),
+        lambda: F.conv2d(
+            Tensor(np.ones((2, 1, 3, 3), np.float32)), Tensor(np.full((1, 1, 2, 2), np.nan, np.float32), True)
+        ).sum(),
+        lambda: Tensor(1.0, requires_grad=True) * 2,
+    ],
+    ids=["infinite number", "norm too large", "nearly constant", "empty", "NaN weight", "no axes"],
+)  # fmt: skip
+def test_numbers_of_any_kind_make_a_page(compute: Callable[[], Tensor], tmp_path: Path) -> None:
+    with np.errstate(all="ignore"):
+        assert read_page(minigrad.explore(compute, tmp_path, image=5))["backward"]
+
+
 def test_what_is_not_a_loss_is_refused() -> None:
     with pytest.raises(TypeError, match="loss: given int, expected a tensor or a function that returns one"):
         record(3)  # type: ignore[arg-type]
@@ -86,6 +133,8 @@ def test_what_is_not_a_loss_is_refused() -> None:
         record(Tensor([1.0]))
     with pytest.raises(RuntimeError, match="for a tensor of shape"):
         record(lambda: Tensor([1.0, 2.0], requires_grad=True) * 2)
+    with pytest.raises(ValueError, match="image: given -1, expected the number of one in a batch, from 0"):
+        minigrad.explore(lambda: Tensor([1.0], requires_grad=True) * 2, "nowhere", image=-1)
     walked = (Tensor([1.0], requires_grad=True) * 2).sum()
     walked.backward()
     with pytest.raises(RuntimeError, match="has been through backward before"):
