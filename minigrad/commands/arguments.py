@@ -45,6 +45,20 @@ def device_name(text: str) -> str:
     return text
 
 
+def add_device(p: argparse.ArgumentParser) -> None:
+    """The option where a command computes."""
+    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
+                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+
+
+def chosen_device(name: str, console: Console) -> str:
+    """The device that the option `name` means; why it is not the GPU is printed, if there is something to say."""
+    place, remark = device.choose(name)
+    if remark:
+        console.print(remark)
+    return place
+
+
 def thread_count(text: str) -> int:
     """An option that is a number of threads, at most as many as there are cores."""
     value, most = at_least(1)(text), threads.available()

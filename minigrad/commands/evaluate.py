@@ -10,7 +10,15 @@ from rich.table import Table
 
 from kernels import threads
 from minigrad import device
-from minigrad.commands.arguments import at_least, device_name, output_file, plain_console, program, thread_count
+from minigrad.commands.arguments import (
+    add_device,
+    at_least,
+    chosen_device,
+    output_file,
+    plain_console,
+    program,
+    thread_count,
+)
 from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, DataError, load
 from minigrad.training import Evaluation, evaluate, plots
@@ -37,8 +45,7 @@ def parser() -> argparse.ArgumentParser:
                    help="draw the most confident mistakes into this PNG file")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
-    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
-                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+    add_device(p)
     p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
     return p
 
@@ -48,9 +55,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p = parser()
     options = p.parse_args(arguments)
     console = plain_console()
-    place, remark = device.choose(options.device)
-    if remark:
-        console.print(remark)
+    place = chosen_device(options.device, console)
     models = [load_trained(builder, run, place, options.raw) for run in options.runs]
     held_out = {trained.config.hold_out for trained in models} if options.validation else {0}
     if options.validation and (len(held_out) > 1 or held_out == {0}):

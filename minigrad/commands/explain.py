@@ -10,7 +10,7 @@ import numpy as np
 import minigrad
 from kernels.layout import Array
 from minigrad import device
-from minigrad.commands.arguments import at_least, device_name, plain_console, program
+from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, program
 from minigrad.commands.settings import add_options_of, given, given_of
 from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, DataError, load, prepare
@@ -57,8 +57,7 @@ def parser(builder: Builder) -> argparse.ArgumentParser:
                    help="which channel can be opened to single pixels, by default that with the largest gradient")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder of the page, default RUN/explained or explained")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
-    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
-                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+    add_device(p)
     add_raw(p)
     fresh = p.add_argument_group("a fresh network", "what it is, where there is no RUN")
     fresh.add_argument("--recipe", choices=recipes.RECIPES, metavar="NAME",
@@ -74,9 +73,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p = parser(builder)
     options = p.parse_args(arguments)
     console = plain_console()
-    place, remark = device.choose(options.device)
-    if remark:
-        console.print(remark)
+    place = chosen_device(options.device, console)
     settings = given(options, builder)
     if options.run:
         beside = [*given_of(builder, options), *(settings.keys() - {"model"})]
@@ -106,9 +103,6 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     if options.image:
         labels[0] = CLASS_NAMES.index(options.label) if options.label else answer
     step, others = _steps(model, x, device.to(labels, place), config)
-    step().backward()  # once in vain: what is compiled and allocated on first use shall not count as time
-    for parameter in model.parameters():
-        parameter.grad = None
     about = (
         f"One training step on {BATCH} images of Fashion-MNIST, shown for {name}, {CLASS_NAMES[labels[0]]}; "
         f"the network takes it for {CLASS_NAMES[answer]} ({probability:.1%})."
@@ -145,6 +139,9 @@ def _steps(
         _, heads = scored()
         return next(iter(heads.values())).loss
 
-    _, heads = scored()
+    whole, heads = scored()
+    whole.loss.backward()  # once in vain: what is compiled and allocated on first use shall not count as time
+    for parameter in model.parameters():
+        parameter.grad = None
     others = {"without the auxiliary classifiers": main_loss} if heads else {}
     return lambda: scored()[0].loss, others

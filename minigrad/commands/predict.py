@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from minigrad import device
-from minigrad.commands.arguments import device_name, plain_console, program
+from minigrad.commands.arguments import add_device, chosen_device, plain_console, program
 from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, prepare
 from minigrad.data.image_files import ImageFileError, read_image
@@ -32,13 +32,10 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
     p.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG file")
     add_raw(p)
-    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
-                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+    add_device(p)
     options = p.parse_args(arguments)
     console = plain_console()
-    place, remark = device.choose(options.device)
-    if remark:
-        console.print(remark)
+    place = chosen_device(options.device, console)
     config, model, is_average = load_trained(builder, options.run, place, options.raw)
     if is_average:
         console.print(f"{options.run}: averaged weights")

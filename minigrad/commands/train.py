@@ -13,7 +13,7 @@ from rich.console import Console
 from kernels import threads
 from minigrad import device, random
 from minigrad.commands import COMMANDS, INTERRUPTED
-from minigrad.commands.arguments import at_least, device_name, plain_console, thread_count
+from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, thread_count
 from minigrad.commands.profile import profile_table
 from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
@@ -42,8 +42,7 @@ def parser(builder: Builder) -> argparse.ArgumentParser:
         description="Train on Fashion-MNIST.",
         epilog=f"Other commands: {', '.join(COMMANDS[1:])}; `%(prog)s COMMAND --help` tells about each.",
     )
-    p.add_argument("--device", type=device_name, default="auto", metavar="NAME",
-                   help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
+    add_device(p)
     p.add_argument("--precision", choices=device.PRECISIONS, default="float32",
                    help="how a GPU multiplies matrices; tf32 rounds to 10 bits and is faster")
     p.add_argument("--kernels", choices=("cuda", "numba"), default="cuda",
@@ -93,9 +92,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p = parser(builder)
     options = p.parse_args(arguments)
     console = plain_console()
-    place, remark = device.choose(options.device)
-    if remark:
-        console.print(remark)
+    place = chosen_device(options.device, console)
     if place != device.CPU:
         device.set_precision(options.precision)
     elif options.precision != "float32":

@@ -1,6 +1,5 @@
 """What a page about a step holds, as plain data for JSON."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -25,14 +24,14 @@ def contents(record: Record, others: Mapping[str, Record], image: int, channel: 
     """All of a page but its title. others: steps of the same network, of which the gradients' norms are set beside."""
     pool, texts = Pool(), Texts()
     return {
-        "loss": _number(record.loss),
+        "loss": record.loss,
         "image": image,
         "operations": [
             _operation(operation, image, channel, pool, texts) for operation in record.operations
         ],
         "backward": record.backward,
         "others": [
-            {"name": name, "loss": _number(other.loss), "norms": norms_like(record, other)}
+            {"name": name, "loss": other.loss, "norms": norms_like(record, other)}
             for name, other in others.items()
         ],
         "arrays": pool.entries,
@@ -71,9 +70,7 @@ def _keys(record: Record) -> list[tuple[str, str, int]]:
     return keys
 
 
-def _operation(
-    operation: Operation, image: int, channel: int | None, pool: Pool, texts: Texts
-) -> dict[str, Any]:  # fmt: skip
+def _operation(operation: Operation, image: int, channel: int | None, pool: Pool, texts: Texts) -> dict[str, Any]:
     function, proof = operation.function, prove(operation)
     forward, backward = formula_of(function)
     return {
@@ -97,16 +94,14 @@ def _input(operation: Operation, place: int, image: int, pool: Pool) -> dict[str
     """One input: the operation that made it, or what it is; and the gradient that goes back to it."""
     value, source = operation.inputs[place], operation.sources[place]
     gradient = operation.input_grads[place] if operation.input_grads else None
-    result: dict[str, Any] = {
-        "argument": operation.arguments[place], "source": source, "gradient": _array(gradient, image, pool),
+    is_array = hasattr(value, "dtype")
+    learned = source is None and is_array and gradient is not None
+    result = {
+        "argument": operation.arguments[place], "source": source, "learned": learned,
+        "gradient": _array(gradient, image, pool, learned),
     }  # fmt: skip
     if source is None:
-        is_array = hasattr(value, "dtype")
-        learned = is_array and gradient is not None
         result["value"] = _array(value, image, pool, learned) if is_array else value
-        result["learned"] = learned
-        if learned:
-            result["gradient"] = _array(gradient, image, pool, learned)
     return result
 
 
@@ -132,9 +127,4 @@ def _saved(name: str, array: Array | None) -> dict[str, Any]:
 
 
 def _norm(array: Array | None) -> float | None:
-    return None if array is None else _number(float(np.linalg.norm(device.host(array).astype(np.float64))))
-
-
-def _number(value: float) -> float | None:
-    """JSON has neither infinities nor NaN."""
-    return value if math.isfinite(value) else None
+    return None if array is None else float(np.linalg.norm(device.host(array).astype(np.float64)))

@@ -112,14 +112,13 @@ class Recorder(Observer):
     def complete(self, tape: list[Function]) -> None:
         """Put those of the tape in front whose forward was over before anybody watched, and take from the tape where
         inputs came from: an operation may return the very array that it was given."""
+        unwatched = [function for function in tape if function not in self.numbers]
         seen, self.operations, self.numbers = self.operations, [], {}
-        for function in tape:
-            if all(function is not operation.function for operation in seen):
-                inputs = tuple(node.data if isinstance(node, Tensor) else None for node in function.inputs)
-                self._add(function, inputs, [None] * len(inputs))
-        unseen = len(self.operations)
+        for function in unwatched:
+            inputs = tuple(node.data if isinstance(node, Tensor) else None for node in function.inputs)
+            self._add(function, inputs, [None] * len(inputs))
         for operation in seen:
-            operation.sources = [None if source is None else source + unseen for source in operation.sources]
+            operation.sources = [None if source is None else source + len(unwatched) for source in operation.sources]
             self.numbers[operation.function] = len(self.operations)
             self.operations.append(operation)
         for function in tape:

@@ -70,12 +70,37 @@ function within(place, shape) {
   return place.map((at, axis) => Math.max(0, Math.min(shape[axis] - 1, at)));
 }
 
+/** The window that the pixel at hand sees, with a mark for it and a sentence about it. */
+function windowOf({ stride, padding, dilation }, kernel) {
+  const [row, column] = pixel;
+  const [top, left] = [row * stride[0] - padding[0], column * stride[1] - padding[1]];
+  const [height, width] = kernel.map((size, axis) => (size - 1) * dilation[axis] + 1);
+  return {
+    top,
+    left,
+    mark: { row: top, column: left, height, width, style: "--mark" },
+    sentence:
+      `Output pixel (${row}, ${column}) sees rows ${top} to ${top + height - 1} ` +
+      `and columns ${left} to ${left + width - 1}`,
+  };
+}
+
+/** What every closer look at a pixel begins with. */
+function pixelHead(closer, ...grids) {
+  return [
+    element("h3", {}, `One pixel of channel ${closer.channel}`),
+    element("p", { class: "note" }, "Choose an output pixel by mouse or with the arrow keys."),
+    element("div", { class: "grids" }, ...grids),
+  ];
+}
+
 /** Draw the closer look anew for another output pixel, and keep the keyboard where it was. */
 function chooser(render, box) {
   return (row, column) => {
     pixel = [row, column];
     writeHash();
-    render().then(() => box.querySelector("canvas[tabindex]")?.focus());
+    render();
+    box.querySelector("canvas[tabindex]")?.focus();
   };
 }
 
@@ -87,10 +112,9 @@ async function showConvolution(closer, box) {
   pixel = within(pixel ?? largestAt(gradient), gradient.shape);
   const [perGroup, kh, kw] = weight.shape;
   const [, height, width] = x.shape;
-  const render = async () => {
+  const render = () => {
     const [row, column] = pixel;
-    const top = row * closer.stride[0] - closer.padding[0];
-    const left = column * closer.stride[1] - closer.padding[1];
+    const { top, left, mark, sentence } = windowOf(closer, [kh, kw]);
     const products = []; // one an element of the column, in its order: channel, row, column of the window
     for (let c = 0; c < perGroup; c++) {
       for (let u = 0; u < kh; u++) {
@@ -109,14 +133,9 @@ async function showConvolution(closer, box) {
     const owed = gradient.values[place];
     const strongest = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0].channel;
     const map = x.values.subarray(strongest * height * width, (strongest + 1) * height * width);
-    const reach = [(kh - 1) * closer.dilation[0] + 1, (kw - 1) * closer.dilation[1] + 1];
-    const window = { row: top, column: left, height: reach[0], width: reach[1], style: "--mark" };
     box.replaceChildren(
-      element("h3", {}, `One pixel of channel ${closer.channel}`),
-      element("p", { class: "note" }, "Choose an output pixel by mouse or with the arrow keys."),
-      element(
-        "div",
-        { class: "grids" },
+      ...pixelHead(
+        closer,
         grid(
           output,
           `output, channel ${closer.channel}`,
@@ -124,7 +143,7 @@ async function showConvolution(closer, box) {
           chooser(render, box),
         ),
         grid({ shape: [height, width], values: map }, `input, channel ${strongest}: the window's largest product`, [
-          window,
+          mark,
         ]),
         grid(gradient, "gradient of the output" + (closer.activation ? ", before ReLU" : ""), [
           { row, column, height: 1, width: 1, style: "--mark" },
@@ -133,8 +152,7 @@ async function showConvolution(closer, box) {
       element(
         "p",
         { id: "window" },
-        `Output pixel (${row}, ${column}) sees rows ${top} to ${top + reach[0] - 1} and columns ${left} to ${left + reach[1] - 1} ` +
-          `of ${perGroup} input channel${perGroup > 1 ? "s" : ""}` +
+        `${sentence} of ${perGroup} input channel${perGroup > 1 ? "s" : ""}` +
           (products.some(({ there }) => !there)
             ? `; ${products.filter(({ there }) => !there).length} of the places are padding.`
             : "."),
@@ -156,7 +174,7 @@ async function showConvolution(closer, box) {
       productTable(products, owed),
     );
   };
-  await render();
+  render();
 }
 
 /** The column, the weights, their products and what goes back, as four strips of one cell an element. */
@@ -213,24 +231,16 @@ async function showMaxPool(closer, box) {
   );
   if (!box.isConnected) return; // the reader has gone on
   pixel = within(pixel ?? largestAt(gradient), gradient.shape);
-  const render = async () => {
+  const render = () => {
     const [row, column] = pixel;
     const place = row * output.shape[1] + column;
-    const top = row * closer.stride[0] - closer.padding[0];
-    const left = column * closer.stride[1] - closer.padding[1];
+    const { top, left, mark, sentence } = windowOf(closer, closer.kernel);
     const [u, v] = [Math.floor(winner.values[place] / closer.kernel[1]), winner.values[place] % closer.kernel[1]];
     const [h, l] = [top + u * closer.dilation[0], left + v * closer.dilation[1]];
-    const reach = closer.kernel.map((size, axis) => (size - 1) * closer.dilation[axis] + 1);
-    const marks = [
-      { row: top, column: left, height: reach[0], width: reach[1], style: "--mark" },
-      { row: h, column: l, height: 1, width: 1, style: "--winner" },
-    ];
+    const marks = [mark, { row: h, column: l, height: 1, width: 1, style: "--winner" }];
     box.replaceChildren(
-      element("h3", {}, `One pixel of channel ${closer.channel}`),
-      element("p", { class: "note" }, "Choose an output pixel by mouse or with the arrow keys."),
-      element(
-        "div",
-        { class: "grids" },
+      ...pixelHead(
+        closer,
         grid(output, "output", [{ row, column, height: 1, width: 1, style: "--mark" }], chooser(render, box)),
         grid(x, "input: the window, and in it the winner", marks),
         grid(owed, "gradient of the input: only winners have one", marks),
@@ -238,13 +248,13 @@ async function showMaxPool(closer, box) {
       element(
         "p",
         { id: "window" },
-        `Output pixel (${row}, ${column}) sees rows ${top} to ${top + reach[0] - 1} and columns ${left} to ${left + reach[1] - 1}. ` +
+        `${sentence}. ` +
           `Input (${h}, ${l}) = ${number(output.values[place])} won, and alone receives this pixel's gradient, ${number(gradient.values[place])}. ` +
           `With those of other windows that it has won it receives ${number(owed.values[h * x.shape[1] + l])}.`,
       ),
     );
   };
-  await render();
+  render();
 }
 
 function showDropout(closer, box) {
