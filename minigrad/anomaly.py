@@ -46,7 +46,7 @@ class _Detector(Observer):
 
     def before_forward(self, function: Function, inputs: tuple[Any, ...]) -> None:
         self._lines[function] = _line()
-        for name, array in zip(function._input_names(), inputs, strict=False):
+        for name, array in (*zip(function._input_names(), inputs, strict=False), *_arrays_of(function)):
             if found := _not_finite(array):
                 where = f"no operation in the block has made; called at {self._lines[function]}"
                 raise AnomalyError(f"{function}: forward was given {found} in {name!r}, which {where}")
@@ -65,6 +65,12 @@ class _Detector(Observer):
             if found := _not_finite(gradient):
                 where = f"; its forward was called at {self._lines[function]}" if function in self._lines else ""
                 raise AnomalyError(f"{function}: backward made {found} in the gradient of {name!r}{where}")
+
+
+def _arrays_of(function: Function) -> Iterator[tuple[str, Any]]:
+    """What an operation has besides its inputs before it runs, such as the running statistics of a batch norm."""
+    for name, value in vars(function).items():
+        yield from ((name, part) for part in (value if isinstance(value, tuple) else (value,)))
 
 
 def _not_finite(array: Any) -> str:

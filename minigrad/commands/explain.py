@@ -54,7 +54,8 @@ def parser(builder: Builder) -> argparse.ArgumentParser:
     p.add_argument("--label", choices=CLASS_NAMES, metavar="CLASS",
                    help="what is on FILE, by default what the network takes it for; one of " + ", ".join(CLASS_NAMES))
     p.add_argument("--channel", type=at_least(0), metavar="N",
-                   help="which channel can be opened to single pixels, by default that with the largest gradient")
+                   help="which channel can be opened to single pixels, by default, and where it has none of that "
+                        "number, that with the largest gradient")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder of the page, default RUN/explained or explained")
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
     add_device(p)

@@ -3,7 +3,6 @@
 Each gives what a page needs to show any output pixel of one channel, in JSON. Shapes without the batch: one image.
 """
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ def closer_look(operation: Operation, image: int, channel: int | None, pool: Poo
     if isinstance(operation.function, Cat):
         return {"kind": "cat", "axis": operation.function.dim % operation.output.ndim}
     if isinstance(operation.function, Dropout):
-        kept = pool.maps(shown(_mask(operation, operation.function), image))
+        kept = pool.maps(shown(_mask(operation), image))
         return {"kind": "dropout", "p": operation.function.p, "kept": kept}
     return None
 
@@ -91,9 +90,8 @@ def _channel(gradient: Array, wanted: int | None) -> int:
     return int(np.linalg.norm(gradient.reshape(len(gradient), -1), axis=1).argmax())  # (C, OH, OW) -> (C, OH*OW)
 
 
-def _mask(operation: Operation, function: Dropout) -> Array:
+def _mask(operation: Operation) -> Array:
     """The same bits counted out once more, over ones: true where an element was kept."""
-    again = copy.copy(function)
     with device.holding(operation.inputs[0]):
-        kept: Array = device.host(again.forward(np.ones_like(operation.inputs[0]))) > 0
+        kept: Array = device.host(operation.again().forward(np.ones_like(operation.inputs[0]))) > 0
     return kept

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from kernels.layout import Array
 from minigrad import device
 from minigrad.counting import multiply_adds
@@ -127,4 +125,4 @@ def _saved(name: str, array: Array | None) -> dict[str, Any]:
 
 
 def _norm(array: Array | None) -> float | None:
-    return None if array is None else float(np.linalg.norm(device.host(array).astype(np.float64)))
+    return None if array is None else figures(array).get("norm")

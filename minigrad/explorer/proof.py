@@ -4,7 +4,6 @@ For outputs y = f(x), an upstream gradient u and a direction v, backward has pro
 <x_grad, v> for each unit of v. In float64, (f(x + eps v) - f(x - eps v)) / (2 eps) tells whether that is so.
 """
 
-import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,6 @@ import kernels
 from kernels.layout import Array
 from minigrad import device
 from minigrad.explorer.record import Operation
-from minigrad.function import Function
 
 DIRECTIONS = 3
 EPS = 1e-6
@@ -44,7 +42,7 @@ def prove(operation: Operation, seed: int = 0) -> Proof | None:
         return None
     point = [_in_float64(array) for array in operation.inputs]
     upstream = device.host(operation.output_grad).astype(np.float64)
-    middle = _forward(operation.function, point)
+    middle = _forward(operation, point)
     involved = [middle, upstream, *given.values()]
     if middle.dtype != np.float64 or not all(np.isfinite(array).all() for array in involved):
         return None
@@ -53,10 +51,10 @@ def prove(operation: Operation, seed: int = 0) -> Proof | None:
     difference = 0.0
     for _ in range(DIRECTIONS):
         direction = {place: _direction(point[place], grad, random) for place, grad in given.items()}
-        slope, bend = _slope_and_bend(operation.function, point, direction, middle, EPS)
+        slope, bend = _slope_and_bend(operation, point, direction, middle, EPS)
         kinked = bend > KINKED * np.maximum(np.abs(slope), KINKED * np.abs(slope).max(initial=0.0))
         if kinked.any():  # a curve bends 64 times less when one is 64 times nearer, and a kink does not
-            _, near_bend = _slope_and_bend(operation.function, point, direction, middle, EPS / 64)
+            _, near_bend = _slope_and_bend(operation, point, direction, middle, EPS / 64)
             kinked &= np.abs(64 * near_bend - bend) > 0.2 * bend
         kinked_ever |= kinked
         measured = float((np.where(kinked, 0.0, upstream) * slope).sum())
@@ -72,31 +70,23 @@ def _in_float64(value: Any) -> Any:
     return device.host(value).astype(np.float64) if is_floats else value
 
 
-def _again(function: Function, table: Any) -> Function:
-    """The operation, to be run once more by the kernels of `table`."""
-    again = copy.copy(function)
-    again.kernels, again.saved, again.team = table, (), None
-    again.into = (None,) * len(function.needs)
-    return again
-
-
-def _forward(function: Function, inputs: list[Any]) -> Array:
+def _forward(operation: Operation, inputs: list[Any]) -> Array:
     with np.errstate(all="ignore"):
-        return np.asarray(_again(function, kernels.load("reference")).forward(*inputs))
+        return np.asarray(operation.again(kernels.load("reference")).forward(*inputs))
 
 
 def _slope_and_bend(
-    function: Function, point: list[Any], direction: dict[int, Array], middle: Array, eps: float
+    operation: Operation, point: list[Any], direction: dict[int, Array], middle: Array, eps: float
 ) -> tuple[Array, Array]:
     """Of each output along the direction: the slope, and how much it differs between the one side and the other."""
-    ahead, behind = (_forward(function, _moved(point, direction, step)) for step in (eps, -eps))
+    ahead, behind = (_forward(operation, _moved(point, direction, step)) for step in (eps, -eps))
     return (ahead - behind) / (2 * eps), np.abs(ahead + behind - 2 * middle) / eps
 
 
 def _without(operation: Operation, kinked: Array) -> dict[int, Array]:
     """The gradients that the step's own backward returns, by input, if nothing comes from the kinked outputs."""
     assert operation.output_grad is not None
-    again = _again(operation.function, operation.function.kernels)
+    again = operation.again()
     grad = operation.output_grad.copy()
     with np.errstate(all="ignore"), device.holding(grad):
         again.forward(*operation.inputs)

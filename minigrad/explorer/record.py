@@ -1,6 +1,7 @@
 """What happens in one step: every operation on its way forward and on its way back, with all arrays that went by."""
 
 import ast
+import copy
 import inspect
 import textwrap
 import time
@@ -48,6 +49,13 @@ class Operation:
     saved: list[Saved] = field(default_factory=list)
     called: dict[str, Any] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    def again(self, table: Any = None) -> Function:
+        """The same operation, to be run once more, by the kernels of `table` or those that it had in the step."""
+        function = copy.copy(self.function)
+        function.kernels, function.saved, function.team = table or function.kernels, (), None
+        function.into = (None,) * len(function.needs)
+        return function
 
 
 @dataclass
@@ -160,11 +168,15 @@ def saved_by(function: Function) -> list[Saved]:
     names = _saved_names(type(function))
     if len(names) != len(function.saved):
         names = [f"saved[{place}]" for place in range(len(function.saved))]
-    return [
-        Saved(name, value if hasattr(value, "nbytes") and np.ndim(value) else None)
-        for name, value in zip(names, function.saved, strict=True)
-        if value is not None
-    ]
+    kept: dict[int, Saved] = {}  # by identity: what is saved under two names takes its bytes once
+    for name, value in zip(names, function.saved, strict=True):
+        several = isinstance(value, list | tuple)
+        parts = [(f"{name}[{place}]", part) for place, part in enumerate(value)] if several else [(name, value)]
+        for called, part in parts:
+            if part is not None:
+                is_array = hasattr(part, "nbytes") and np.ndim(part)
+                kept.setdefault(id(part), Saved(called, part if is_array else None))
+    return list(kept.values())
 
 
 def _saved_names(operation: type[Function]) -> list[str]:

@@ -66,6 +66,14 @@ def test_what_no_operation_has_made_is_said_to_have_come_in() -> None:
         x + 1.0
 
 
+def test_running_statistics_that_are_not_finite_are_not_blamed_on_the_operation() -> None:
+    layer = nn.BatchNorm2d(2).eval()
+    layer.running_mean.data[1] = np.nan
+    message = r"^<BatchNorm>: forward was given 1 NaN of 2 numbers in 'statistics', which no operation in the block"
+    with pytest.raises(AnomalyError, match=message), minigrad.detect_anomaly():
+        layer(Tensor(np.zeros((1, 2, 3, 3), np.float32)))
+
+
 def test_backward_names_the_operation_and_where_its_forward_was_called() -> None:
     x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     with pytest.raises(AnomalyError) as caught, minigrad.detect_anomaly():

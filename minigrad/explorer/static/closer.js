@@ -70,18 +70,23 @@ function within(place, shape) {
   return place.map((at, axis) => Math.max(0, Math.min(shape[axis] - 1, at)));
 }
 
-/** The window that the pixel at hand sees, with a mark for it and a sentence about it. */
-function windowOf({ stride, padding, dilation }, kernel) {
-  const [row, column] = pixel;
-  const [top, left] = [row * stride[0] - padding[0], column * stride[1] - padding[1]];
-  const [height, width] = kernel.map((size, axis) => (size - 1) * dilation[axis] + 1);
+/** The window that the pixel at hand sees of an input (H, W), with a mark for it and a sentence about it. */
+function windowOf({ stride, padding, dilation }, kernel, sides) {
+  const begin = pixel.map((at, axis) => at * stride[axis] - padding[axis]);
+  const places = kernel.map((size, axis) => Array.from({ length: size }, (_, i) => begin[axis] + i * dilation[axis]));
+  const onImage = places.map((each, axis) => each.filter((place) => place >= 0 && place < sides[axis]).length);
+  const outside = kernel[0] * kernel[1] - onImage[0] * onImage[1];
+  const [rows, columns] = places.map((each, axis) => {
+    const every = dilation[axis] > 1 && each.length > 1 ? `, each ${dilation[axis]} from the last,` : "";
+    return `${each[0]} to ${each.at(-1)}${every}`;
+  });
+  const [height, width] = places.map((each) => each.at(-1) - each[0] + 1);
   return {
-    top,
-    left,
-    mark: { row: top, column: left, height, width, style: "--mark" },
-    sentence:
-      `Output pixel (${row}, ${column}) sees rows ${top} to ${top + height - 1} ` +
-      `and columns ${left} to ${left + width - 1}`,
+    top: begin[0],
+    left: begin[1],
+    mark: { row: begin[0], column: begin[1], height, width, style: "--mark" },
+    sentence: `Output pixel (${pixel.join(", ")}) sees rows ${rows} and columns ${columns}`,
+    outside,
   };
 }
 
@@ -114,7 +119,7 @@ async function showConvolution(closer, box) {
   const [, height, width] = x.shape;
   const render = () => {
     const [row, column] = pixel;
-    const { top, left, mark, sentence } = windowOf(closer, [kh, kw]);
+    const { top, left, mark, sentence, outside } = windowOf(closer, [kh, kw], [height, width]);
     const products = []; // one an element of the column, in its order: channel, row, column of the window
     for (let c = 0; c < perGroup; c++) {
       for (let u = 0; u < kh; u++) {
@@ -131,6 +136,7 @@ async function showConvolution(closer, box) {
     const place = row * output.shape[1] + column;
     const sum = products.reduce((total, { product }) => total + product, closer.bias);
     const owed = gradient.values[place];
+    const tableIsOpen = box.querySelector("details")?.open ?? false;
     const strongest = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0].channel;
     const map = x.values.subarray(strongest * height * width, (strongest + 1) * height * width);
     box.replaceChildren(
@@ -153,9 +159,7 @@ async function showConvolution(closer, box) {
         "p",
         { id: "window" },
         `${sentence} of ${perGroup} input channel${perGroup > 1 ? "s" : ""}` +
-          (products.some(({ there }) => !there)
-            ? `; ${products.filter(({ there }) => !there).length} of the places are padding.`
-            : "."),
+          (outside ? `; ${outside} of the ${kh * kw} places${perGroup > 1 ? " in each" : ""} are padding.` : "."),
       ),
       element(
         "p",
@@ -171,7 +175,7 @@ async function showConvolution(closer, box) {
           ? `Backward, its gradient ${number(owed)} times each weight goes back to the place in the input that met it.`
           : "Backward, nothing comes to this pixel, so nothing goes back from here.",
       ),
-      productTable(products, owed),
+      productTable(products, owed, tableIsOpen),
     );
   };
   render();
@@ -201,12 +205,12 @@ function strips(products, owed) {
   );
 }
 
-function productTable(products, owed) {
+function productTable(products, owed, open) {
   const rows = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product)).slice(0, 9);
   const head = ["channel", "row", "column", "input", "weight", "product", "goes back"];
   return element(
     "details",
-    {},
+    { open },
     element("summary", {}, `the ${rows.length} largest products`),
     element(
       "table",
@@ -231,12 +235,20 @@ async function showMaxPool(closer, box) {
   );
   if (!box.isConnected) return; // the reader has gone on
   pixel = within(pixel ?? largestAt(gradient), gradient.shape);
+  const split = (place, width) => [Math.floor(place / width), place % width]; // into row and column
+  /** [row, column] in the input of the pixel that has won the window of the output pixel at `place`. */
+  const wonBy = (place) => {
+    const [output, inWindow] = [split(place, gradient.shape[1]), split(winner.values[place], closer.kernel[1])];
+    return output.map(
+      (at, axis) => at * closer.stride[axis] - closer.padding[axis] + inWindow[axis] * closer.dilation[axis],
+    );
+  };
   const render = () => {
     const [row, column] = pixel;
     const place = row * output.shape[1] + column;
-    const { top, left, mark, sentence } = windowOf(closer, closer.kernel);
-    const [u, v] = [Math.floor(winner.values[place] / closer.kernel[1]), winner.values[place] % closer.kernel[1]];
-    const [h, l] = [top + u * closer.dilation[0], left + v * closer.dilation[1]];
+    const { mark, sentence, outside } = windowOf(closer, closer.kernel, x.shape);
+    const [h, l] = wonBy(place);
+    const windows = winner.values.filter((_, other) => String(wonBy(other)) === String([h, l])).length;
     const marks = [mark, { row: h, column: l, height: 1, width: 1, style: "--winner" }];
     box.replaceChildren(
       ...pixelHead(
@@ -248,9 +260,14 @@ async function showMaxPool(closer, box) {
       element(
         "p",
         { id: "window" },
-        `${sentence}. ` +
+        sentence +
+          (outside
+            ? `; ${outside} of the ${closer.kernel[0] * closer.kernel[1]} places lie outside the image. `
+            : ". ") +
           `Input (${h}, ${l}) = ${number(output.values[place])} won, and alone receives this pixel's gradient, ${number(gradient.values[place])}. ` +
-          `With those of other windows that it has won it receives ${number(owed.values[h * x.shape[1] + l])}.`,
+          (windows > 1
+            ? `It has won ${windows} windows, and receives ${number(owed.values[h * x.shape[1] + l])} from all of them.`
+            : "It has won no other window."),
       ),
     );
   };
@@ -263,7 +280,9 @@ function showDropout(closer, box) {
     element(
       "p",
       { class: "note" },
-      `Each number is dropped with probability ${closer.p}; those that are kept, in red here, are divided by ${number(1 - closer.p)}.`,
+      closer.p === 1
+        ? "Each number is dropped."
+        : `Each number is dropped with probability ${closer.p}; those that are kept, in red here, are divided by ${number(1 - closer.p)}.`,
     ),
     picture(closer.kept, "the mask"),
   );

@@ -12,13 +12,11 @@ function normsShown() {
   return other ? other.norms : operations.map(({ gradient }) => gradient?.norm ?? null);
 }
 
-/** Smallest and largest norm above zero of all that can be shown, so that colours can be compared. */
+const allNorms = [...operations.map(({ gradient }) => gradient?.norm), ...step.others.flatMap((other) => other.norms)];
+
+/** Logarithms of the smallest and largest norm above zero of all that can be shown, so that colours can be compared. */
 const extent = (() => {
-  const all = [operations.map(({ gradient }) => gradient?.norm), ...step.others.map((other) => other.norms)];
-  const logs = all
-    .flat()
-    .filter((norm) => norm > 0)
-    .map(Math.log10);
+  const logs = allNorms.filter((norm) => norm > 0).map(Math.log10);
   return logs.length ? [Math.min(...logs), Math.max(...logs)] : [0, 0];
 })();
 
@@ -55,7 +53,7 @@ function normOf(node, norms) {
 /** Lay the graph out anew and draw it. */
 function drawGraph() {
   const graph = new dagre.graphlib.Graph({ compound: true });
-  graph.setGraph({ rankdir: "TB", ranksep: 26, nodesep: 14, edgesep: 8, marginx: 12, marginy: 12 });
+  graph.setGraph({ rankdir: "TB", ranksep: 30, nodesep: 14, edgesep: 8, marginx: 12, marginy: 12 });
   graph.setDefaultEdgeLabel(() => ({}));
   const norms = normsShown();
   const nodes = new Set(operations.map((_, operation) => visible(operation)));
@@ -128,7 +126,7 @@ function svgNode({ node, text, x, y, width, height }, isCluster, norms) {
   const foldable = node.operation === null;
   const gradient = norm === null ? "no gradient" : `gradient norm ${number(norm)}`;
   const act = () => (foldable ? toggle(node) : goToOperation(node.operation));
-  const head = isCluster ? 12 : 0; // room above for a module's name
+  const head = isCluster ? 13 : 0; // room above for a module's name
   const group = drawn("g", {
     class: isCluster ? "cluster" : foldable ? "node folded" : "node",
     "data-id": node.id,
@@ -154,7 +152,7 @@ function svgNode({ node, text, x, y, width, height }, isCluster, norms) {
   );
   group.append(
     isCluster
-      ? drawn("text", { x: x - width / 2 + 8, y: y - height / 2 + 3 }, text)
+      ? drawn("text", { x: x - width / 2 + 8, y: y - height / 2 - 1 }, text)
       : drawn("text", { x, y: y + 4.5, "text-anchor": "middle", style: `fill: ${textColour(norm)}` }, text),
   );
   drawnNodes.set(node.id, group);
@@ -183,12 +181,14 @@ function light({ operation, backward }) {
 
 function drawLegend() {
   const [low, high] = extent;
-  const stops = [0, 0.25, 0.5, 0.75, 1].map((share) => colour(10 ** (low + share * (high - low))));
+  const zero = allNorms.includes(0);
+  const stops = [0, 0.25, 0.5, 0.75, 1].map((share) => colour(share || !zero ? 10 ** (low + share * (high - low)) : 0));
+  const least = [zero ? "0" : "", low < high || !zero ? number(10 ** low) : ""].filter(Boolean).join(" and ");
   document
     .getElementById("legend")
     .replaceChildren(
       "gradient norm ",
-      element("span", {}, number(10 ** low)),
+      element("span", {}, least),
       element("span", { class: "ramp", style: `background: linear-gradient(to right, ${stops.join(", ")})` }),
       element("span", {}, number(10 ** high)),
     );

@@ -31,13 +31,10 @@ function forwardFlow(it) {
 
 function backwardFlow(it) {
   const going = it.inputs.filter((input) => input.gradient);
-  const other = step.others.map(({ name, norms }) =>
-    element(
-      "p",
-      { class: "note" },
-      `${name}: norm ${norms[operations.indexOf(it)] === null ? "none, nothing comes here" : number(norms[operations.indexOf(it)])}`,
-    ),
-  );
+  const other = step.others.map(({ name, norms }) => {
+    const norm = norms[operations.indexOf(it)];
+    return element("p", { class: "note" }, `${name}: ${norm === null ? "nothing comes here" : `norm ${number(norm)}`}`);
+  });
   return [
     element("h3", {}, "The gradient that comes in: of the output"),
     array(it.gradient, "gradient of the output"),

@@ -19,6 +19,20 @@ function colours(values) {
   return (value) => table[127 + Math.round((127 * value) / largest)] ?? [128, 128, 128]; // what is not finite
 }
 
+const LONGEST = 8192; // pixels of a canvas's side that every browser draws
+
+/** Maps (C, H, W) that can be drawn: rows too long for a canvas become maps of their own, with grey at the end. */
+function drawable({ shape: [channels, height, width], values }) {
+  if (width <= LONGEST) return { shape: [channels, height, width], values };
+  const [count, side] = [channels * height, Math.ceil(Math.sqrt(width))];
+  const tall = Math.ceil(width / side);
+  const folded = new Float32Array(count * tall * side).fill(NaN);
+  for (let row = 0; row < count; row++) {
+    folded.set(values.subarray(row * width, (row + 1) * width), row * tall * side);
+  }
+  return { shape: [count, tall, side], values: folded };
+}
+
 /** A canvas with `count` of the maps (C, H, W) in rows, each number a pixel, `zoom` times as large on the screen. */
 function mosaic({ shape: [channels, height, width], values }, count, available) {
   const colourOf = colours(values);
@@ -58,7 +72,9 @@ function picture(place, label) {
     const more = element("button", { onclick: () => draw(maps, maps.shape[0]) }, `all ${maps.shape[0]} channels`);
     box.replaceChildren(canvas, ...(rest > 0 ? [more] : []));
   };
-  arrayAt(place).then((maps) => draw(maps, Math.min(FIRST, maps.shape[0])));
+  arrayAt(place)
+    .then(drawable)
+    .then((maps) => draw(maps, Math.min(FIRST, maps.shape[0])));
   return box;
 }
 

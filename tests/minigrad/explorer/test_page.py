@@ -179,7 +179,7 @@ def test_padding_is_told(visit: Visit) -> None:
     visit.page.reload()
     visit.page.wait_for_selector("#window")
     assert visit.text("#window").startswith("Output pixel (0, 0) sees rows -3 to 3 and columns -3 to 3")
-    assert "33 of the places are padding" in visit.text("#window")  # 49 less the 16 of rows and columns 0 to 3
+    assert "33 of the 49 places are padding" in visit.text("#window")  # 49 less the 16 of rows and columns 0 to 3
 
 
 def test_a_max_pools_winner_is_shown(visit: Visit, contents: dict[str, Any]) -> None:

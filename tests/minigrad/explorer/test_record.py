@@ -165,12 +165,22 @@ def test_a_users_own_operation_is_shown_with_its_code_and_its_first_sentence(tmp
     assert cube["proof"]["difference"] < 1e-6
 
 
-def test_every_operation_of_the_engine_has_a_formula() -> None:
-    from minigrad import ops
-    from minigrad.explorer.formulas import FORMULAS
+def test_saved_arrays_are_counted_once_each_and_also_in_lists(tmp_path: Path) -> None:
+    class Saving(Function):
+        """a * a."""
 
-    kinds = {name for name, value in vars(ops).items() if isinstance(value, type) and issubclass(value, Function)}
-    assert kinds - {"Function"} == set(FORMULAS)
+        def forward(self, a: Array) -> Array:
+            self.save(a, [a + 1, a + 2], a)
+            result: Array = a * a
+            return result
+
+        def backward(self, grad: Array) -> tuple[Array]:
+            return (2 * self.saved[0] * grad,)
+
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    saved = operation(read_page(minigrad.explore(lambda: Saving()(x).sum(), tmp_path)), "", "Saving")["saved"]
+    assert [each["bytes"] for each in saved] == [8, 8, 8]
+    assert saved[0]["name"] == "a"
 
 
 def test_a_failed_write_leaves_the_old_page(tmp_path: Path) -> None:
