@@ -170,7 +170,7 @@ def saved_by(function: Function) -> list[Saved]:
         names = [f"saved[{place}]" for place in range(len(function.saved))]
     kept: dict[int, Saved] = {}  # by identity: what is saved under two names takes its bytes once
     for name, value in zip(names, function.saved, strict=True):
-        several = isinstance(value, list | tuple)
+        several = isinstance(value, list | tuple) and any(hasattr(part, "nbytes") for part in value)
         parts = [(f"{name}[{place}]", part) for place, part in enumerate(value)] if several else [(name, value)]
         for called, part in parts:
             if part is not None:
