@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from minigrad import device
 from minigrad.function import Function
 
 
@@ -44,7 +45,8 @@ def _cross_entropy(function: Any) -> Formula:
     notes, share = [], ""
     if smoothing := function.label_smoothing:
         notes.append(f"t[c] = (1 − {smoothing:g}) · target[c] + {smoothing:g} / {classes}")
-    if function.indices is not None and (ignored := int((function.indices == function.ignore_index).sum())):
+    known = [] if function.indices is None else device.host(function.indices).ravel().tolist()
+    if ignored := known.count(function.ignore_index):
         notes.append(f"{ignored} of the {rows} are of class {function.ignore_index}, which does not count")
     ways = {"none": f"for each of the {rows}", "sum": f"summed over the {rows}", "mean": f"averaged over the {rows}"}
     if function.reduction == "mean":

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from kernels import is_on_card
 from kernels.layout import Array
 from minigrad import device
 from minigrad.backward import tape_behind
@@ -50,11 +49,20 @@ class Operation:
     called: dict[str, Any] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
-    def again(self, table: Any = None) -> Function:
-        """The same operation, to be run once more, by the kernels of `table` or those that it had in the step."""
+    def again(self) -> Function:
+        """The same operation, to be run once more."""
         function = copy.copy(self.function)
-        function.kernels, function.saved, function.team = table or function.kernels, (), None
-        function.into = (None,) * len(function.needs)
+        function.saved, function.into, function.team = (), (None,) * len(function.needs), None
+        return function
+
+    def again_on_host(self, table: Any) -> Function:
+        """The same by other kernels, for NumPy's arrays: what it has besides its inputs is brought there."""
+        function = self.again()
+        for name, value in vars(function).items():
+            is_tuple = isinstance(value, tuple)
+            parts = [device.host(part) if is_on_card(part) else part for part in (value if is_tuple else (value,))]
+            setattr(function, name, tuple(parts) if is_tuple else parts[0])
+        function.kernels = table
         return function
 
 
@@ -174,7 +182,7 @@ def saved_by(function: Function) -> list[Saved]:
         parts = [(f"{name}[{place}]", part) for place, part in enumerate(value)] if several else [(name, value)]
         for called, part in parts:
             if part is not None:
-                is_array = hasattr(part, "nbytes") and np.ndim(part)
+                is_array = getattr(part, "ndim", 0) > 0  # of a number there is nothing to count
                 kept.setdefault(id(part), Saved(called, part if is_array else None))
     return list(kept.values())
 

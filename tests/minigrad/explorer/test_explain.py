@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from minigrad.commands import run
 from minigrad.data import CLASS_NAMES, FashionMNIST
 from minigrad.training import checkpoint
 from minigrad.training.config import Config
+from tests import cupy_standin, on_card
 from tests.minigrad.commands.made_run import made_run, probabilities
 from tests.minigrad.explorer.browser import Visit, chromium
 from tests.minigrad.explorer.pages import read_page
@@ -176,3 +178,24 @@ def test_a_fresh_network_with_two_heads_is_compared_with_its_main_one_alone(
     for path in ("conv1", "conv2", "dropout", "fc"):  # no gradient but the main head's comes here, with the same mask
         place = [each["path"] for each in page["operations"]].index(path)
         assert alone[path] == pytest.approx(own[place])
+
+
+@on_card.NEEDS_GPP
+def test_a_step_on_the_card_is_the_step_on_the_cpu(tmp_path: Path, cut_data: FashionMNIST) -> None:
+    pages = {}
+    for place in ("cpu", "gpu"):
+        with cupy_standin.installed() if place == "gpu" else nullcontext():
+            arguments = ["explain", "--image-size", "28", "--device", place, "--out", str(tmp_path / place)]
+            assert run(SmallNet, arguments) == 0
+        pages[place] = read_page(tmp_path / place / "index.html")
+    assert pages["gpu"]["loss"] == pytest.approx(pages["cpu"]["loss"], rel=1e-5)
+    for ours, theirs in zip(pages["gpu"]["operations"], pages["cpu"]["operations"], strict=True):
+        assert ours["name"] == theirs["name"]
+        # Images have flat parts, where rounding decides who wins the pool, and so where conv1's gradient goes.
+        for key in ("output",) if ours["path"] == "conv1" else ("output", "gradient"):
+            for figure in ("mean", "norm", "high"):
+                expected = pytest.approx(theirs[key][figure], rel=1e-4, abs=1e-6)
+                assert ours[key][figure] == expected, f"{ours['path']} {ours['name']}, {key}"
+        assert ours["proof"]["difference"] < 1e-4
+    ran = {text["place"].rpartition("/")[0] for text in pages["gpu"]["texts"] if text["title"].endswith("as it ran")}
+    assert ran == {"kernels/cuda"}
