@@ -42,7 +42,9 @@ def _product(factors: list[tuple[Fraction, Fraction]]) -> list[Fraction]:
 
 
 def matrices(m: int, r: int) -> Matrices:
-    """The matrices of F(m, r), from the first m + r - 2 of POINTS and infinity."""
+    """The matrices of F(m, r), from the first m + r - 2 of POINTS and infinity. ValueError if there are not so many."""
+    if m + r - 2 > len(POINTS):
+        raise ValueError(f"F({m}, {r}) needs {m + r - 2} points, and there are {len(POINTS)}")
     points = POINTS[: m + r - 2]
     output = [[point**i for point in points] + [Fraction(i == m - 1)] for i in range(m)]
     weight, input = [], []

@@ -49,6 +49,17 @@ def test_every_link_and_command_leads_somewhere(page: Path) -> None:
         assert (DOCS.parent / path).exists(), path
 
 
+def test_the_kernel_that_is_quoted_is_the_kernel() -> None:
+    def bare(text: str) -> str:
+        return re.sub(r"\s+", " ", re.sub(r"//.*", "", text)).strip()
+
+    (quoted,) = re.findall(r"```cpp\n(.*?)```", (DOCS / "10-cuda.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines = [bare(line) for line in quoted.splitlines()]
+    kernel = bare((DOCS.parent / "kernels" / "cuda" / "im2col.cu").read_text(encoding="utf-8"))
+    assert len(lines) == 8
+    assert all(line in kernel for line in lines)
+
+
 def test_the_code_of_a_snippet_that_is_wrong_is_noticed(tmp_path: Path) -> None:
     text = (DOCS / "01-tape.md").read_text(encoding="utf-8")
     (tmp_path / "broken.md").write_text(text.replace("a.grad, b.grad, c.grad", "b.grad, a.grad, c.grad"), "utf-8")

@@ -22,6 +22,11 @@ def test_the_matrices_compute_a_correlation(m: int, r: int) -> None:
     assert times(output_matrix, products) == expected
 
 
+def test_a_tile_that_takes_more_points_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"F\(6, 3\) needs 7 points, and there are 5"):
+        matrices(6, 3)
+
+
 @pytest.mark.parametrize(
     ("places", "r", "m"), [((24, 24), 3, 4), ((12, 12), 3, 4), ((6, 6), 3, 3), ((3, 3), 3, 3), ((7, 7), 3, 4)]
 )
