@@ -1,4 +1,5 @@
-"""A closer look: one pixel of a convolution, the winners of a max-pool, the mask of a dropout, the parts of a cat.
+"""A closer look: one pixel of a convolution, the winners of a max-pool, the mask of a dropout, the parts of a cat, the
+classes of a cross-entropy.
 
 Each gives what a page needs to show any output pixel of one channel, in JSON. Shapes without the batch: one image.
 """
@@ -11,7 +12,10 @@ from kernels.layout import Array
 from minigrad import device
 from minigrad.explorer.arrays import Pool, shown
 from minigrad.explorer.record import Operation
-from minigrad.ops import Cat, Conv2d, Dropout, MaxPool2d
+from minigrad.ops import Cat, Conv2d, CrossEntropy, Dropout, MaxPool2d
+
+CLASSES = 100
+"""A cross-entropy with more of them is not opened."""
 
 
 def closer_look(operation: Operation, image: int, channel: int | None, pool: Pool) -> dict[str, Any] | None:
@@ -29,6 +33,8 @@ def closer_look(operation: Operation, image: int, channel: int | None, pool: Poo
     if isinstance(operation.function, Dropout):
         kept = pool.maps(shown(_mask(operation), image))
         return {"kind": "dropout", "p": operation.function.p, "kept": kept}
+    if isinstance(operation.function, CrossEntropy):
+        return _cross_entropy(operation, operation.function, image)
     return None
 
 
@@ -49,11 +55,11 @@ def _convolution(
     per_group = len(weight) // groups  # output channels
     return {
         "kind": "convolution", "channel": chosen, "stride": stride, "padding": [padding[0][0], padding[1][0]],
-        "dilation": dilation, "activation": function.activation,
+        "dilation": dilation, "activation": function.activation, "needs": function.needs[:2],
         "first_input_channel": chosen // per_group * weight.shape[1],
         "input": pool.exact(x[image]),  # (C, H, W)
         "weight": pool.exact(weight[chosen]),  # (C/groups, kh, kw)
-        "bias": 0.0 if bias is None else float(device.host(bias)[chosen]),
+        "bias": None if bias is None else float(device.host(bias)[chosen]),
         "output": pool.exact(y[chosen]), "gradient": pool.exact(gradient[chosen]),  # (OH, OW) each
     }  # fmt: skip
 
@@ -75,6 +81,23 @@ def _max_pool(
         "output": pool.exact(y[chosen]), "gradient": pool.exact(gradient[chosen]),  # (OH, OW) each
         "winner": pool.exact(winner[image, :, :, chosen]),  # of (N, OH, OW, C)
     }  # fmt: skip
+
+
+def _cross_entropy(operation: Operation, function: CrossEntropy, image: int) -> dict[str, Any] | None:
+    """For one image and each class: logit, probability, what the probability should be, and the logit's gradient."""
+    logits, gradient = operation.inputs[0], operation.input_grads[0]
+    if logits.ndim != 2 or logits.shape[1] > CLASSES or gradient is None:
+        return None
+    image = min(image, len(logits) - 1)
+    row = device.host(logits[image]).astype(np.float64)
+    powers = np.exp(row - row.max())
+    if function.indices is None:
+        target = device.host(operation.inputs[1][image]).astype(np.float64)
+    else:
+        target = (np.arange(len(row)) == int(function.indices[image])).astype(np.float64)
+    target = (1 - function.label_smoothing) * target + function.label_smoothing / len(row)
+    columns = row, powers / powers.sum(), target, device.host(gradient[image])
+    return {"kind": "cross_entropy", "image": image, "columns": [column.tolist() for column in columns]}
 
 
 def _of_image(operation: Operation, image: int) -> tuple[Array, Array]:

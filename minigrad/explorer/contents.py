@@ -13,6 +13,7 @@ from minigrad.explorer.formulas import formula_of
 from minigrad.explorer.proof import prove
 from minigrad.explorer.record import Operation, Record
 from minigrad.explorer.sources import Source, sources_of
+from minigrad.ops import CrossEntropy
 
 SMALL = 4096
 """Parameters with so many numbers or fewer are drawn; of larger ones there are figures only."""
@@ -28,6 +29,7 @@ def contents(record: Record, others: Mapping[str, Record], image: int, channel: 
             _operation(operation, image, channel, pool, texts) for operation in record.operations
         ],
         "backward": record.backward,
+        "leaves": _leaves(record, image, pool),
         "others": [
             {"name": name, "loss": other.loss, "norms": norms_like(record, other)}
             for name, other in others.items()
@@ -70,11 +72,11 @@ def _keys(record: Record) -> list[tuple[str, str, int]]:
 
 def _operation(operation: Operation, image: int, channel: int | None, pool: Pool, texts: Texts) -> dict[str, Any]:
     function, proof = operation.function, prove(operation)
-    forward, backward = formula_of(function)
+    forward, backward = formula_of(operation)
     return {
         "name": function.name,
         "path": function.path,
-        "doc": (type(function).__doc__ or "").strip().split("\n\n")[0],
+        "doc": (type(function).__doc__ or "").strip().split("\n\n")[0].replace("`", ""),
         "inputs": [_input(operation, place, image, pool) for place in range(len(operation.inputs))],
         "output": _array(operation.output, image, pool),
         "gradient": _array(operation.output_grad, image, pool),
@@ -91,16 +93,28 @@ def _operation(operation: Operation, image: int, channel: int | None, pool: Pool
 def _input(operation: Operation, place: int, image: int, pool: Pool) -> dict[str, Any]:
     """One input: the operation that made it, or what it is; and the gradient that goes back to it."""
     value, source = operation.inputs[place], operation.sources[place]
+    if value is None and operation.arguments[place] == "target" and isinstance(operation.function, CrossEntropy):
+        value = operation.function.indices
     gradient = operation.input_grads[place] if operation.input_grads else None
     is_array = hasattr(value, "dtype")
-    learned = source is None and is_array and gradient is not None
+    learned = operation.leaves[place] is not None
     result = {
-        "argument": operation.arguments[place], "source": source, "learned": learned,
+        "argument": operation.arguments[place], "source": source, "leaf": operation.leaves[place],
         "gradient": _array(gradient, image, pool, learned),
     }  # fmt: skip
     if source is None:
         result["value"] = _array(value, image, pool, learned) if is_array else value
     return result
+
+
+def _leaves(record: Record, image: int, pool: Pool) -> list[dict[str, Any] | None]:
+    """Figures of the sum that each leaf receives, where that is one of several gradients; else None."""
+    parts: list[list[Array]] = [[] for _ in range(record.leaves)]
+    for operation in record.operations:
+        for leaf, gradient in zip(operation.leaves, operation.input_grads, strict=False):
+            if leaf is not None and gradient is not None:
+                parts[leaf].append(device.host(gradient))
+    return [_array(sum(grads[1:], grads[0]), image, pool, learned=True) if len(grads) > 1 else None for grads in parts]
 
 
 def _array(array: Array | None, image: int, pool: Pool, learned: bool = False) -> dict[str, Any] | None:

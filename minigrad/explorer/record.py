@@ -32,6 +32,7 @@ class Operation:
 
     inputs: arrays, numbers or None, as forward had them. arguments: what forward calls them.
     sources: for each input the operation that made it, by its number in `Record.operations`, or None.
+    leaves: for each input that is a leaf of the tape its number there: the same leaf may be used several times.
     output: None if forward was over before anybody watched.
     output_grad, input_grads: what came to backward and what it returned; None where there was nothing.
     saved: what it kept in between. called: kernels by name, with the backend's function, in the order of their calls.
@@ -42,6 +43,7 @@ class Operation:
     inputs: tuple[Any, ...]
     arguments: list[str]
     sources: list[int | None]
+    leaves: list[int | None]
     output: Array | None = None
     output_grad: Array | None = None
     input_grads: tuple[Array | None, ...] = ()
@@ -68,10 +70,12 @@ class Operation:
 
 @dataclass
 class Record:
-    """A step. operations: as they ran forward. backward: their numbers, as they ran backward. loss: what came out."""
+    """A step. operations: as they ran forward. backward: their numbers, as they ran backward. leaves: how many there
+    are. loss: what came out."""
 
     operations: list[Operation]
     backward: list[int]
+    leaves: int
     loss: float
 
 
@@ -95,6 +99,7 @@ class Recorder(Observer):
         self.operations: list[Operation] = []
         self.backward: list[int] = []
         self.numbers: dict[Function, int] = {}
+        self.leaves: dict[Tensor, int] = {}
         self._made_by: dict[int, int] = {}  # id of an array -> operation; all arrays are kept, so no id comes twice
         self._began = 0.0
 
@@ -127,7 +132,7 @@ class Recorder(Observer):
 
     def complete(self, tape: list[Function]) -> None:
         """Put those of the tape in front whose forward was over before anybody watched, and take from the tape where
-        inputs came from: an operation may return the very array that it was given."""
+        inputs came from: an operation may return the very array that it was given. Number the leaves."""
         unwatched = [function for function in tape if function not in self.numbers]
         seen, self.operations, self.numbers = self.operations, [], {}
         for function in unwatched:
@@ -138,14 +143,17 @@ class Recorder(Observer):
             self.numbers[operation.function] = len(self.operations)
             self.operations.append(operation)
         for function in tape:
-            sources = self.operations[self.numbers[function]].sources
+            operation = self.operations[self.numbers[function]]
             for place, node in enumerate(function.inputs):
-                if node is not None:
-                    sources[place] = self.numbers[node] if isinstance(node, Function) else None
+                if isinstance(node, Tensor):
+                    operation.sources[place] = None
+                    operation.leaves[place] = self.leaves.setdefault(node, len(self.leaves))
+                elif node is not None:
+                    operation.sources[place] = self.numbers[node]
 
     def _add(self, function: Function, inputs: tuple[Any, ...], sources: list[int | None]) -> None:
         names = function._input_names()
-        operation = Operation(function, inputs, [next(names) for _ in inputs], sources)
+        operation = Operation(function, inputs, [next(names) for _ in inputs], sources, [None] * len(inputs))
         self.numbers[function] = len(self.operations)
         self.operations.append(operation)
         function.kernels = Noted(function.kernels, operation.called)  # type: ignore[assignment]
@@ -168,7 +176,7 @@ def record(loss: Tensor | Callable[[], Tensor]) -> Record:
             raise RuntimeError("loss: there is no graph behind it: nothing that it came from requires a gradient")
         recorder.complete(tape_behind(loss.grad_fn))
         loss.backward()
-    return Record(recorder.operations, recorder.backward, float(device.host(loss.data).item()))
+    return Record(recorder.operations, recorder.backward, len(recorder.leaves), float(device.host(loss.data).item()))
 
 
 def saved_by(function: Function) -> list[Saved]:

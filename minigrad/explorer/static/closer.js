@@ -1,6 +1,6 @@
 "use strict";
 /* Opening one number: a convolution's output pixel with its window, a max-pool's winner, a dropout's mask, how a
-   concatenation parts its gradient. */
+   concatenation parts its gradient, what a cross-entropy makes of each class. */
 
 let pixel = null; // [row, column] of the output pixel at hand; null: the one with the largest gradient
 
@@ -8,7 +8,13 @@ function closerLook(operation) {
   const it = operations[operation];
   if (!it.closer) return null;
   const box = element("section", { id: "closer" });
-  const show = { convolution: showConvolution, max_pool: showMaxPool, dropout: showDropout, cat: showParts };
+  const show = {
+    convolution: showConvolution,
+    max_pool: showMaxPool,
+    dropout: showDropout,
+    cat: showParts,
+    cross_entropy: showClasses,
+  };
   show[it.closer.kind](it.closer, box, it);
   return box;
 }
@@ -17,7 +23,8 @@ function closerLook(operation) {
 function grid({ shape, values }, label, marks, choose) {
   const [rows, columns] = shape.slice(-2);
   const colourOf = colours(values);
-  const cell = Math.max(3, Math.min(16, Math.floor(300 / columns)));
+  const available = (panel.clientWidth - 80) / 3; // three grids side by side
+  const cell = Math.max(3, Math.min(16, Math.floor(available / columns)));
   const canvas = element("canvas", {
     width: columns * cell,
     height: rows * cell,
@@ -134,7 +141,8 @@ async function showConvolution(closer, box) {
       }
     }
     const place = row * output.shape[1] + column;
-    const sum = products.reduce((total, { product }) => total + product, closer.bias);
+    const sum = products.reduce((total, { product }) => total + product, closer.bias ?? 0);
+    const [toInput, toWeight] = closer.needs;
     const owed = gradient.values[place];
     const tableIsOpen = box.querySelector("details")?.open ?? false;
     const strongest = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0].channel;
@@ -164,30 +172,39 @@ async function showConvolution(closer, box) {
       element(
         "p",
         { id: "sum" },
-        `Its column of ${products.length} numbers times the weights, plus the bias ${number(closer.bias)}, is ${number(sum)}` +
+        `Its column of ${products.length} numbers times the weights` +
+          `${closer.bias === null ? "" : `, plus the bias ${number(closer.bias)},`} is ${number(sum)}` +
           (closer.activation ? `; after ReLU ${number(output.values[place])}.` : "."),
       ),
-      strips(products, owed),
+      strips(products, owed, closer.needs),
       element(
         "p",
         { id: "owed" },
         owed
-          ? `Backward, its gradient ${number(owed)} times each weight goes back to the place in the input that met it.`
+          ? `Backward, its gradient ${number(owed)} ` +
+              [
+                toInput ? "times each weight goes to the place in the input that met it" : "",
+                toWeight ? "times each number of the column goes to the weight that met it" : "",
+              ]
+                .filter(Boolean)
+                .join(", and ") +
+              (toInput ? "." : ". The input needs no gradient, and nothing goes back to it.")
           : "Backward, nothing comes to this pixel, so nothing goes back from here.",
       ),
-      productTable(products, owed, tableIsOpen),
+      productTable(products, owed, closer.needs, tableIsOpen),
     );
   };
   render();
 }
 
-/** The column, the weights, their products and what goes back, as four strips of one cell an element. */
-function strips(products, owed) {
+/** The column, the weights, their products and what goes back to both, as strips of one cell an element. */
+function strips(products, owed, [toInput, toWeight]) {
   const lines = [
     ["column", (p) => p.value],
     ["weights", (p) => p.factor],
     ["products", (p) => p.product],
-    ["goes back", (p) => (p.there ? owed * p.factor : 0)],
+    ...(toInput ? [["to the input", (p) => (p.there ? owed * p.factor : 0)]] : []),
+    ...(toWeight ? [["to the weights", (p) => owed * p.value]] : []),
   ];
   return element(
     "div",
@@ -205,27 +222,22 @@ function strips(products, owed) {
   );
 }
 
-function productTable(products, owed, open) {
+function productTable(products, owed, [toInput, toWeight], open) {
   const rows = [...products].sort((a, b) => Math.abs(b.product) - Math.abs(a.product)).slice(0, 9);
-  const head = ["channel", "row", "column", "input", "weight", "product", "goes back"];
+  const head = ["channel", "row", "column", "input", "weight", "product"];
+  if (toInput) head.push("to the input");
+  if (toWeight) head.push("to the weight");
+  const cells = (p) => [
+    ...[p.channel, p.h, p.l, p.value, p.factor, p.product],
+    ...(toInput ? [p.there ? owed * p.factor : "padding"] : []),
+    ...(toWeight ? [owed * p.value] : []),
+  ];
+  const shown = rows.map((p) => cells(p).map((value) => (typeof value === "number" ? number(value) : value)));
   return element(
     "details",
     { open },
     element("summary", {}, `the ${rows.length} largest products`),
-    element(
-      "table",
-      {},
-      element("tr", {}, ...head.map((name) => element("th", {}, name))),
-      ...rows.map((p) =>
-        element(
-          "tr",
-          {},
-          ...[p.channel, p.h, p.l, p.value, p.factor, p.product, p.there ? owed * p.factor : "padding"].map((value) =>
-            element("td", {}, typeof value === "number" ? number(value) : value),
-          ),
-        ),
-      ),
-    ),
+    tableOf(head, shown),
   );
 }
 
@@ -298,18 +310,37 @@ function showParts({ axis }, box, { inputs, gradient }) {
     const from = begin;
     begin += sizes[place];
     const share = gradient.norm ? ((input.gradient?.norm ?? 0) / gradient.norm) ** 2 : 0;
-    return element(
-      "tr",
-      {},
-      element("td", {}, inputName(input)),
-      element("td", {}, `${what} ${from} to ${begin - 1}`),
+    return [
+      inputName(input),
+      `${from} to ${begin - 1}`,
+      `${((100 * sizes[place]) / total).toFixed(1)} %`,
       element(
-        "td",
+        "span",
         {},
         element("meter", { value: share, "aria-label": "share of the squared norm" }),
-        ` ${(100 * share).toFixed(1)} % of the gradient's squared norm, ${((100 * sizes[place]) / total).toFixed(1)} % of the ${what}`,
+        ` ${(100 * share).toFixed(1)} %`,
       ),
-    );
+    ];
   });
-  box.append(element("h3", {}, "How the gradient parts"), element("table", {}, ...rows));
+  const head = ["input", what, `of the ${what}`, "of the gradient's squared norm"];
+  box.append(element("h3", {}, "How the gradient parts"), tableOf(head, rows));
+}
+
+/** Softmax and the truth, class by class: their difference is the gradient. */
+function showClasses({ image, columns }, box) {
+  const [logits] = columns;
+  const rows = logits.map((_, kind) => [kind, ...columns.map((column) => column[kind])].map(number));
+  box.append(
+    element("h3", {}, `Image ${image}, class by class`),
+    tableOf(["class", "logit", "probability", "target", "gradient"], rows),
+  );
+}
+
+function tableOf(head, rows) {
+  return element(
+    "table",
+    {},
+    element("tr", {}, ...head.map((name) => element("th", {}, name))),
+    ...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell)))),
+  );
 }

@@ -52,7 +52,8 @@ function set(made, attributes) {
 /** A number as people read it: four digits, powers of ten where it is very large or small. */
 function number(value) {
   if (value === null || value === undefined) return "not finite";
-  if (value === 0 || (Number.isInteger(value) && Math.abs(value) < 1e6)) return value.toLocaleString("en");
+  if (value === 0) return "0"; // and not "-0"
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) return value.toLocaleString("en");
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e5 ? Number(value.toPrecision(4)).toString() : value.toExponential(3);
 }
@@ -64,8 +65,15 @@ function bytes(count) {
   return `${unit ? count.toFixed(1) : count} ${units[unit]}`;
 }
 
-/** What an operation is called on this page: its module and, unless that says it, its kind. */
-function nameOf(index) {
-  const { path, name } = operations[index];
-  return path ? `${path} · ${name}` : name;
-}
+/** What operations are called on this page: module and kind, and a number where a module has several of a kind. */
+const names = (() => {
+  const plain = operations.map(({ path, name }) => (path ? `${path} · ${name}` : name));
+  const turns = new Map();
+  return plain.map((name, index) => {
+    turns.set(name, (turns.get(name) ?? 0) + 1);
+    const several = plain.indexOf(name) !== index || plain.lastIndexOf(name) !== index;
+    return several ? `${name} ${turns.get(name)}` : name;
+  });
+})();
+
+const nameOf = (index) => names[index];

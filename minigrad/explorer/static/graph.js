@@ -73,6 +73,10 @@ function drawGraph() {
     }
   });
   dagre.layout(graph);
+  // dagre puts what comes first on the right.
+  const { width } = graph.graph();
+  for (const id of graph.nodes()) graph.node(id).x = width - graph.node(id).x;
+  for (const edge of graph.edges()) for (const point of graph.edge(edge).points) point.x = width - point.x;
   drawing.replaceChildren(svgOf(graph, norms));
 }
 
@@ -190,6 +194,6 @@ function drawLegend() {
       "gradient norm ",
       element("span", {}, least),
       element("span", { class: "ramp", style: `background: linear-gradient(to right, ${stops.join(", ")})` }),
-      element("span", {}, number(10 ** high)),
+      element("span", {}, `${number(10 ** high)}, log scale`),
     );
 }

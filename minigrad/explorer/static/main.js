@@ -51,26 +51,33 @@ function writeHash() {
 function readHash() {
   const given = new URLSearchParams(location.hash.slice(1));
   const chosen = given.get("pixel")?.split(",").map(Number);
-  goTo(
-    Math.trunc(Number(given.get("step"))) || 0,
-    chosen?.length === 2 && chosen.every(Number.isInteger) ? chosen : null,
-  );
+  const place = Math.max(0, Math.min(steps.length - 1, Math.trunc(Number(given.get("step"))) || 0));
+  if (given.has("step") && reveal(steps[place].operation)) redraw();
+  goTo(place, chosen?.length === 2 && chosen.every(Number.isInteger) ? chosen : null);
 }
 
-/** Operations and modules whose name holds the words, the shortest first. */
+/** Operations that have all the words in their name, the shortest first, or else in what is said of them. */
 function search(words) {
-  const wanted = words.trim().toLowerCase();
-  if (!wanted) return [];
-  return operations
-    .map((_, operation) => operation)
-    .filter((operation) => nameOf(operation).toLowerCase().includes(wanted))
-    .sort((a, b) => nameOf(a).length - nameOf(b).length || a - b);
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!wanted.length) return [];
+  const isCalled = (operation) => Number(operations[operation].path.toLowerCase() === wanted.join(" "));
+  const having = (textOf) =>
+    operations
+      .map((_, operation) => operation)
+      .filter((operation) => wanted.every((word) => textOf(operation).toLowerCase().includes(word)))
+      .sort((a, b) => isCalled(b) - isCalled(a) || nameOf(a).length - nameOf(b).length || a - b);
+  const named = having(nameOf);
+  return named.length ? named : having((operation) => saidOf(operations[operation]) + nameOf(operation));
 }
+
+const saidOf = ({ doc, formula, sources }) =>
+  [doc, ...formula, ...sources.map((place) => step.texts[place].place)].join(" ");
 
 function find() {
   const found = search(byId("search").value);
   byId("found").textContent = byId("search").value.trim() ? `${found.length} found` : "";
   if (!found.length) return;
+  byId("found").textContent += found.length > 1 ? ", Enter: the next" : "";
   const hit = found[(found.indexOf(steps[at].operation) + 1) % found.length]; // the first, and then one after the other
   if (reveal(hit)) redraw();
   goToOperation(hit);
@@ -88,7 +95,8 @@ const actions = {
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/" && event.target.id !== "search") {
+  if (event.key === "Escape" && event.target.id === "search") event.target.blur();
+  else if (event.key === "/" && event.target.id !== "search") {
     event.preventDefault();
     byId("search").focus();
   } else if (actions[event.key] && !event.target.matches("input, select")) {
@@ -98,7 +106,7 @@ function onKey(event) {
 }
 
 function start() {
-  byId("about").textContent = step.about;
+  byId("about").textContent = `${step.about} The loss is ${number(step.loss)}.`;
   byId("slider").max = steps.length - 1;
   byId("slider").oninput = (event) => goTo(Number(event.target.value));
   byId("first").onclick = actions.Home;
@@ -118,7 +126,7 @@ function start() {
   byId("compared").hidden = choices.length < 2;
   addEventListener("keydown", onKey);
   addEventListener("hashchange", readHash);
-  darkScheme.addEventListener("change", readHash); // pictures have the colours of the scheme they were drawn in
+  darkScheme.addEventListener("change", () => goTo(at, pixel)); // pictures have the colours of the scheme they were drawn in
   drawGraph();
   drawLegend();
   readHash();

@@ -38,39 +38,80 @@ function backwardFlow(it) {
   return [
     element("h3", {}, "The gradient that comes in: of the output"),
     array(it.gradient, "gradient of the output"),
+    comesFrom(operations.indexOf(it)),
     ...other,
     element("h3", {}, going.length > 1 ? "The gradients that go on" : "The gradient that goes on"),
     ...going.flatMap((input) => [
       element("h4", {}, inputName(input)),
       array(input.gradient, `gradient of ${input.argument}`),
+      ...wholeOf(input),
     ]),
   ];
 }
 
+const linkTo = (operation) =>
+  element("a", { href: `#step=${stepOf(operation, steps[at].backward)}` }, nameOf(operation));
+
+/** Whose gradients add up to the one that comes to an operation. */
+function comesFrom(operation) {
+  const parts = operations.flatMap((user, index) =>
+    user.inputs
+      .filter(({ source, gradient }) => source === operation && gradient)
+      .map(({ gradient }) => element("li", {}, linkTo(index), `, norm ${number(gradient.norm)}`)),
+  );
+  if (!parts.length)
+    return element("p", { class: "note" }, "The walk begins here: the loss moves by as much as itself.");
+  const what =
+    parts.length > 1 ? `The sum of ${parts.length} gradients, for so often was the output used:` : "It comes from";
+  return element("div", { class: "note" }, what, element("ul", { class: "inputs" }, ...parts));
+}
+
+/** Where else a leaf is used, and what it receives altogether. */
+function wholeOf({ leaf }) {
+  if (leaf === null || !step.leaves[leaf]) return [];
+  const uses = operations.flatMap((user, index) =>
+    user.inputs.filter((input) => input.leaf === leaf && input.gradient).map(() => index),
+  );
+  const links = uses.flatMap((use, place) => [place ? ", " : "", linkTo(use)]);
+  return [
+    element(
+      "p",
+      { class: "note" },
+      `It is used ${uses.length} times (`,
+      ...links,
+      "), and its gradient is the sum of all:",
+    ),
+    array(step.leaves[leaf], "the leaf's gradient"),
+  ];
+}
+
 /** What an input is called, with a link to the operation that made it. */
-function inputName({ argument, source, learned }) {
-  if (source === null) return element("span", {}, element("b", {}, argument), learned ? ", a leaf" : "");
-  const link = element("a", { href: `#step=${stepOf(source, steps[at].backward)}` }, nameOf(source));
-  return element("span", {}, element("b", {}, argument), ", from ", link);
+function inputName({ argument, source, leaf }) {
+  if (source === null) return element("span", {}, element("b", {}, argument), leaf === null ? "" : ", a leaf");
+  return element("span", {}, element("b", {}, argument), ", from ", linkTo(source));
 }
 
 function valueOf({ source, value }) {
   if (source !== null) return operations[source].output ? [` ${shapeOf(operations[source].output)}`] : [];
   if (value === null) return [": none"];
   if (typeof value === "number") return [`: ${number(value)}`];
+  if (sizeOf(value) === 1) return [`: ${number(value.low)}, ${shapeOf(value)}`];
   return [element("details", {}, element("summary", {}, shapeOf(value)), array(value, "value"))];
 }
 
 const shapeOf = ({ shape, dtype }) => `(${shape.join(", ")}) ${dtype}`;
+const sizeOf = ({ shape }) => shape.reduce((product, side) => product * side, 1);
 
 /** An array's figures, histogram and maps. */
 function array(it, label) {
   const rows = [["shape", shapeOf(it)]];
   if (it.not_finite) rows.push(["not finite", number(it.not_finite)]);
-  for (const figure of ["mean", "std", "norm", "low", "high"]) {
+  const size = sizeOf(it);
+  if (size === 1 && it.low !== undefined) rows.push(["value", number(it.low)]);
+  for (const figure of size === 1 ? [] : ["mean", "std", "norm", "low", "high"]) {
     if (it[figure] !== undefined) rows.push([figure, number(it[figure])]);
   }
-  if (it.zeros) rows.push(["zeros", `${(100 * it.zeros).toFixed(1)} %`]);
+  if (it.zeros && size > 1) rows.push(["zeros", `${(100 * it.zeros).toFixed(1)} %`]);
   const table = element(
     "table",
     {},
@@ -78,7 +119,6 @@ function array(it, label) {
       element("tr", {}, element("th", { scope: "row" }, name), element("td", { "data-figure": name }, value)),
     ),
   );
-  const size = it.shape.reduce((product, side) => product * side, 1);
   return element(
     "div",
     { class: "array" },
@@ -114,7 +154,7 @@ function facts({ saved, multiply_adds, milliseconds: [forward, backward] }) {
   const rows = [
     ["saved for backward", items.length ? bytes(total) : "no arrays"],
     ["multiply-adds", multiply_adds ? multiply_adds.toLocaleString("en") : "none"],
-    ["time", `${number(forward)} ms forward, ${number(backward)} ms backward`],
+    ["time of this one run", `${number(forward)} ms forward, ${number(backward)} ms backward`],
   ];
   return element(
     "section",
@@ -135,7 +175,8 @@ function proof({ proof: found }) {
   const text =
     found && found.kinks < found.outputs
       ? `This gradient against finite differences at this very point, in float64: the largest relative difference in ` +
-        `${found.directions} directions is ${found.difference.toExponential(1)}.` +
+        `${found.directions} directions is ${found.difference.toExponential(1)}. ` +
+        (found.agrees ? "They agree, as far as rounding allows." : "They do not agree.") +
         (found.kinks
           ? ` ${number(found.kinks)} of ${number(found.outputs)} outputs sit on a kink, where no derivative ` +
             `exists, and were left out on both sides.`

@@ -19,12 +19,16 @@ function colours(values) {
   return (value) => table[127 + Math.round((127 * value) / largest)] ?? [128, 128, 128]; // what is not finite
 }
 
-const LONGEST = 8192; // pixels of a canvas's side that every browser draws
+const FLAT = 8; // maps that are so many times wider than high cannot be made out
 
-/** Maps (C, H, W) that can be drawn: rows too long for a canvas become maps of their own, with grey at the end. */
-function drawable({ shape: [channels, height, width], values }) {
-  if (width <= LONGEST) return { shape: [channels, height, width], values };
-  const [count, side] = [channels * height, Math.ceil(Math.sqrt(width))];
+/** Maps (C, H, W) that can be made out: each row of a flat one becomes a map of its own, with grey at the end. */
+function drawable(maps) {
+  const {
+    shape: [channels, height, width],
+    values,
+  } = maps;
+  if (width < FLAT * height || width < 64) return maps;
+  const [count, side] = [channels * height, 2 ** Math.round(Math.log2(width) / 2)];
   const tall = Math.ceil(width / side);
   const folded = new Float32Array(count * tall * side).fill(NaN);
   for (let row = 0; row < count; row++) {
@@ -70,11 +74,14 @@ function picture(place, label) {
     set(canvas, { role: "img", "aria-label": `${label}: ${count} maps of ${maps.shape[1]}x${maps.shape[2]}` });
     const rest = maps.shape[0] - count;
     const more = element("button", { onclick: () => draw(maps, maps.shape[0]) }, `all ${maps.shape[0]} channels`);
-    box.replaceChildren(canvas, ...(rest > 0 ? [more] : []));
+    box.replaceChildren(canvas, ...(rest > 0 ? [more] : []), element("p", { class: "note" }, caption));
   };
-  arrayAt(place)
-    .then(drawable)
-    .then((maps) => draw(maps, Math.min(FIRST, maps.shape[0])));
+  let caption = "blue below 0, red above, grey at 0";
+  arrayAt(place).then((given) => {
+    const maps = drawable(given);
+    if (maps !== given) caption += `; each row of ${given.shape[2].toLocaleString("en")} folded into a map`;
+    draw(maps, Math.min(FIRST, maps.shape[0]));
+  });
   return box;
 }
 
@@ -106,6 +113,10 @@ function histogram({ counts, low, high }) {
     "figure",
     {},
     svg,
-    element("figcaption", {}, element("span", {}, number(low)), element("span", {}, number(high))),
+    element(
+      "figcaption",
+      {},
+      ...[number(low), "counts, log scale", number(high)].map((text) => element("span", {}, text)),
+    ),
   );
 }

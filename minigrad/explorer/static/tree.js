@@ -31,9 +31,9 @@ function withoutLonely(node) {
 /** Labels say what is new in a name since the module around it. */
 function labelled(node) {
   for (const child of node.children) {
-    const { path, name } = operations[child.operation] ?? { path: child.id, name: "" };
-    const rest = path === node.id ? "" : path.slice(node.id ? node.id.length + 1 : 0);
-    child.label = [rest, name].filter(Boolean).join(" · ");
+    const name = child.operation === null ? child.id : nameOf(child.operation);
+    const isInside = node.id && name.startsWith(node.id);
+    child.label = isInside ? name.slice(node.id.length).replace(/^(\.| · )/, "") : name;
     labelled(child);
   }
   return node;

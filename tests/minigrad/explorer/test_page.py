@@ -66,7 +66,7 @@ def go_to(visit: Visit, name: str) -> None:
 def test_it_opens_with_the_first_step(visit: Visit, contents: dict[str, Any]) -> None:
     count = len(contents["operations"]) + len(contents["backward"])
     assert visit.text("h1") == "A <step> & more"
-    assert visit.text("#about") == "about {it}"
+    assert visit.text("#about") == f"about {{it}} The loss is {contents['loss']:.4g}."
     assert visit.text("#where") == f"step 1 of {count}, forward"
     assert visit.text("h2").startswith("conv1.conv · Conv2d")
     visit.screenshot("wide")
@@ -198,12 +198,64 @@ def test_dropout_and_concatenation_show_their_own(visit: Visit) -> None:
     visit.page.wait_for_selector("#closer canvas")
     assert "dropped with probability 0.7" in visit.text("#closer")
     go_to(visit, "inception3a · Cat")
-    rows = visit.page.eval_on_selector_all("#closer tr", "all => all.map(row => row.innerText)")
-    assert [re.findall(r"channels (\d+) to (\d+)", row)[0] for row in rows] == [
+    rows = visit.page.eval_on_selector_all("#closer tr", "all => all.slice(1).map(row => row.innerText)")
+    assert [re.findall(r"(\d+) to (\d+)", row)[0] for row in rows] == [
         ("0", "63"), ("64", "191"), ("192", "223"), ("224", "255"),
     ]  # fmt: skip
-    shares = [float(re.findall(r"([\d.]+) % of the gradient", row)[0]) for row in rows]
-    assert sum(shares) == pytest.approx(100, abs=0.3)
+    shares = [[float(share) for share in re.findall(r"([\d.]+) %", row)] for row in rows]
+    assert [of_channels for of_channels, _ in shares] == [25, 50, 12.5, 12.5]
+    assert sum(of_gradient for _, of_gradient in shares) == pytest.approx(100, abs=0.3)
+
+
+def test_nothing_is_said_to_go_back_to_the_images(visit: Visit) -> None:
+    assert "The input needs no gradient, and nothing goes back to it." in visit.text("#owed")
+    names = visit.page.eval_on_selector_all("#closer .strips > span", "all => all.map(each => each.innerText)")
+    assert names == ["column", "weights", "products", "to the weights"]
+    assert "x_grad" not in visit.text("#panel")
+    go_to(visit, "conv2.conv")
+    visit.page.wait_for_selector("#owed")
+    assert "goes to the place in the input that met it, and times each number of the column" in visit.text("#owed")
+
+
+def test_a_gradient_that_comes_from_several_operations_names_them_all(visit: Visit, contents: dict[str, Any]) -> None:
+    visit.page.click("#turn")
+    go_to(visit, "maxpool2")
+    number = contents["operations"].index(operation(contents, "maxpool2", "MaxPool2d"))
+    links = visit.page.eval_on_selector_all("#panel div.note a", "all => all.map(each => each.innerText)")
+    assert links == [
+        each["path"] + " · " + each["name"]
+        for each in contents["operations"]
+        if number in [given["source"] for given in each["inputs"]]
+    ]
+    assert len(links) == 4
+    assert "The sum of 4 gradients" in visit.text("#panel div.note")
+    visit.page.click("#panel div.note a >> nth=1")
+    visit.page.wait_for_selector("[data-id='inception3a'][aria-expanded=true]")  # a link unfolds what it leads to
+    assert visit.text("#where").endswith("backward")
+
+
+def test_a_cross_entropy_shows_the_classes_of_the_image(visit: Visit, contents: dict[str, Any]) -> None:
+    go_to(visit, "CrossEntropy")
+    rows = visit.page.eval_on_selector_all("#closer tr", "all => all.slice(1).map(row => row.innerText)")
+    table = np.array([[float(cell) for cell in row.split("\t")] for row in rows])
+    classes, logits, probabilities, target, gradient = table.T
+    assert classes.tolist() == list(range(10))
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), probabilities, rtol=2e-3)
+    assert target.tolist() == (np.arange(10) == LABELS[0]).tolist()
+    scale = gradient[LABELS[0]] / (probabilities - target)[LABELS[0]]  # the mean of two images, and the head's weight
+    np.testing.assert_allclose(gradient, (probabilities - target) * scale, atol=2e-3)
+    assert scale in (pytest.approx(0.5, rel=1e-2), pytest.approx(0.15, rel=1e-2))
+    assert visit.text("#panel [data-figure=value]")
+
+
+def test_search_takes_words_in_any_order_and_what_is_said_of_operations(visit: Visit) -> None:
+    for words, found in {"branch2 4c conv": "inception4c.branch2", "softmax": "Cross", "maxpool2": "maxpool2"}.items():
+        go_to(visit, words)
+        assert found in visit.text("h2")
+    visit.page.keyboard.press("Escape")
+    place = visit.text("#where")
+    visit.page.keyboard.press("ArrowRight")
+    assert visit.text("#where") != place
 
 
 def test_search_finds_by_any_part_of_a_name_and_unfolds_to_it(visit: Visit) -> None:
@@ -252,6 +304,7 @@ def test_links_lead_on_in_the_direction_of_the_walk(visit: Visit) -> None:
     go_to(visit, "conv3.conv")
     assert visit.text("#where").endswith("backward")
     visit.page.click("#panel h4 a >> nth=0")
+    visit.page.wait_for_function("document.querySelector('h2').innerText.startsWith('conv2')")
     assert visit.text("h2").startswith("conv2.conv")
     assert visit.text("#where").endswith("backward")
 
