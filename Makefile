@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test bench docs browser proof gpu-check lint
+.PHONY: train test explain bench docs browser proof gpu-check lint
 
 ## train: GoogLeNet learns from 20,000 real images, one epoch; `$(BIN)/python googlenet.py` for all 60,000
 train: .venv/.run
@@ -11,6 +11,10 @@ train: .venv/.run
 ## test: the whole test suite
 test: .venv/.test
 	$(BIN)/python -m pytest
+
+## explain: one step of a fresh GoogLeNet as a page to walk through, explained/index.html
+explain: .venv/.run
+	$(BIN)/python googlenet.py explain
 
 ## bench: every kernel, verified and timed on GoogLeNet's shapes
 bench: .venv/.test

@@ -90,6 +90,11 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         p.error("--raw: only for a RUN; a fresh network has but one kind of weights")
     if options.label and not options.image:
         p.error("--label: only for --image; test images have labels")
+    out = options.out or (options.run or Path()) / "explained"
+    try:  # now, and not only after the work is done
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--out: {out}: cannot be made: {error.strerror}") from error
     data = load(options.data_dir)
     count = len(data.test_images)
     if options.index >= count:
@@ -109,7 +114,6 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         f"the network takes it for {CLASS_NAMES[answer]} ({probability:.1%})."
     )
     title = f"{builder.__name__}, {f'trained ({options.run})' if options.run else 'fresh'}"
-    out = options.out or (options.run or Path()) / "explained"
     console.print(f"{title}: {about} Each gradient is checked against finite differences, which takes a while.")
     page = explore(step, out, channel=options.channel, title=title, about=about, others=others)
     console.print(f"{page}: {page.stat().st_size / 1e6:.1f} MB; open it in a browser")

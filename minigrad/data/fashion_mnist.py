@@ -72,13 +72,12 @@ def load(data_dir: str | os.PathLike[str] | None = None) -> FashionMNIST:
     Every file's shape and checksum is verified. Raises DataError where a folder that the user named lacks a file or has
     a wrong one (no other place is tried then), and, after all places failed, with what was wrong with each.
     """
-    if data_dir is not None:
-        return _read_folder(Path(data_dir))
-    if os.environ.get(VARIABLE):
+    named, source = (data_dir, "--data-dir") if data_dir is not None else (os.environ.get(VARIABLE), VARIABLE)
+    if named:
         try:
-            return _read_folder(Path(os.environ[VARIABLE]))
+            return _read_folder(Path(named))
         except DataError as error:
-            raise DataError(f"{VARIABLE}: {error}") from error
+            raise DataError(f"{source}: {error}; without {source} other places are tried, and it is fetched") from error
 
     failures = []
     for folder in (cache_folder(), DEBIAN_FOLDER):

@@ -22,15 +22,22 @@ def explore(
     title, about: the page's heading and the line below it.
     others: functions that compute other losses on the same network, by name: their gradients' norms are shown beside.
 
-    Leaves' `grad` are added to, as by any backward pass. TypeError if `loss` is neither a tensor nor a function,
-    RuntimeError if there is no graph behind it or it has been walked before, ValueError if `image` is below 0, OSError
-    if the page cannot be written.
+    Leaves' `grad` are added to, as by any backward pass. The times on the page are of this one run; what is compiled or
+    loaded on first use is in them. TypeError if `loss` is neither a tensor nor a function, ValueError if it is more
+    than one number or if `image` or `channel` is none, RuntimeError if there is no graph behind the loss or it has been
+    walked before, OSError if the page cannot be written.
     """
     from minigrad.explorer.contents import contents  # here, so that only who explores loads it
     from minigrad.explorer.page import write_page
 
-    if image < 0:
-        raise ValueError(f"image: given {image}, expected the number of one in a batch, from 0")
+    for name, number in (("image", image), ("channel", channel)):
+        if not isinstance(number, int | None) or (number is not None and number < 0):
+            raise ValueError(f"{name}: given {number!r}, expected the number of one, from 0")
+    for name, text in (("title", title), ("about", about)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}: given {type(text).__name__}, expected a str")
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)  # now, and not only after the work is done
     step = record(loss)
     beside = {name: record(other) for name, other in (others or {}).items()}
-    return write_page(Path(path), title, about, contents(step, beside, image, channel))
+    return write_page(folder, title, about, contents(step, beside, image, channel))

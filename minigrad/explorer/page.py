@@ -15,7 +15,7 @@ SCRIPTS = ("dagre.min.js", "data.js", "tree.js", "pictures.js", "graph.js", "clo
 
 
 def write_page(folder: Path, title: str, about: str, contents: dict[str, Any]) -> Path:
-    """Write the page into `folder`, which is made if it is missing; returns the page's path.
+    """Write the page into `folder`; returns the page's path.
 
     title, about: the heading and the line below it. contents: what minigrad.explorer.contents gives.
     """
@@ -27,7 +27,6 @@ def write_page(folder: Path, title: str, about: str, contents: dict[str, Any]) -
     # The data last: what comes out of a run must not be taken for a placeholder.
     for name, value in {"title": _escaped(title), "style": style, "scripts": scripts, "data": data}.items():
         page = page.replace(f"{{{name}}}", value)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     write_atomically(path, page.encode("utf-8"))
     return path

@@ -164,7 +164,7 @@ def record(loss: Tensor | Callable[[], Tensor]) -> Record:
 
     loss: a function that computes the loss, a tensor of one number, which is then walked back from; or the tensor
     itself: then the forward pass is over, and of it only the graph and what operations have saved is left.
-    TypeError if it is neither, RuntimeError if the loss has no graph to walk back through.
+    TypeError if it is neither, ValueError if it has more than one number, RuntimeError if there is no graph behind it.
     """
     recorder = Recorder()
     with observe(recorder):
@@ -172,8 +172,13 @@ def record(loss: Tensor | Callable[[], Tensor]) -> Record:
             loss = loss()
         if not isinstance(loss, Tensor):
             raise TypeError(f"loss: given {type(loss).__name__}, expected a tensor or a function that returns one")
+        if loss.data.size != 1:
+            raise ValueError(f"loss: given shape {loss.shape}, expected one number; .mean() or .sum() makes it one")
         if loss.grad_fn is None:
-            raise RuntimeError("loss: there is no graph behind it: nothing that it came from requires a gradient")
+            raise RuntimeError(
+                "loss: there is no graph behind it: no operation on a tensor that requires a gradient has made it, "
+                "or it ran inside no_grad"
+            )
         recorder.complete(tape_behind(loss.grad_fn))
         loss.backward()
     return Record(recorder.operations, recorder.backward, len(recorder.leaves), float(device.host(loss.data).item()))

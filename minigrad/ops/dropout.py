@@ -5,7 +5,8 @@ from minigrad.function import Function
 
 
 class Dropout(Function):
-    """It keeps no mask: the same (seed, call) counts out the same mask again in backward."""
+    """Each element 0 with probability p, else divided by 1 - p. No mask is kept: the same (seed, call) counts out the
+    same one again in backward."""
 
     floats_only = True
 

@@ -134,7 +134,9 @@ def test_nothing_else_is_tried_where_a_named_folder_is_wrong(
     with pytest.raises(DataError, match=message) as caught:
         load(path.parent if named_by == "argument" else None)
     assert str(path) in str(caught.value)
-    assert ("MINIGRAD_DATA" in str(caught.value)) == (named_by == "variable")
+    source = "MINIGRAD_DATA" if named_by == "variable" else "--data-dir"
+    assert str(caught.value).startswith(f"{source}: ")
+    assert str(caught.value).endswith(f"; without {source} other places are tried, and it is fetched")
     assert not online.requests
 
 

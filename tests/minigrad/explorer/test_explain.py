@@ -199,3 +199,13 @@ def test_a_step_on_the_card_is_the_step_on_the_cpu(tmp_path: Path, cut_data: Fas
         assert ours["proof"]["difference"] < 1e-4
     ran = {text["place"].rpartition("/")[0] for text in pages["gpu"]["texts"] if text["title"].endswith("as it ran")}
     assert ran == {"kernels/cuda"}
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(
+    tmp_path: Path, cut_data: FashionMNIST, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert explained(SmallNet, "--image-size", "28", "--out", tmp_path / "file") == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"error: --out: {tmp_path / 'file'}: cannot be made: File exists\n"
+    assert "One training step" not in captured.out

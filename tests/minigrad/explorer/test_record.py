@@ -131,8 +131,6 @@ def test_what_is_not_a_loss_is_refused() -> None:
         record(lambda: 3.0)  # type: ignore[arg-type, return-value]
     with pytest.raises(RuntimeError, match="loss: there is no graph behind it"):
         record(Tensor([1.0]))
-    with pytest.raises(RuntimeError, match="for a tensor of shape"):
-        record(lambda: Tensor([1.0, 2.0], requires_grad=True) * 2)
     with pytest.raises(ValueError, match="image: given -1, expected the number of one in a batch, from 0"):
         minigrad.explore(lambda: Tensor([1.0], requires_grad=True) * 2, "nowhere", image=-1)
     walked = (Tensor([1.0], requires_grad=True) * 2).sum()
@@ -190,3 +188,18 @@ def test_a_failed_write_leaves_the_old_page(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         minigrad.explore(lambda: x * 2, tmp_path, about=b"no text")  # type: ignore[arg-type]
     assert path.read_bytes() == before
+
+
+def test_what_cannot_be_explained_is_told_in_the_words_of_the_caller(tmp_path: Path) -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match=r"^loss: given shape \(2,\), expected one number; .mean\(\) or .sum\(\)"):
+        minigrad.explore(lambda: x * 2, tmp_path)
+    for loss in (Tensor([1.0], requires_grad=True), Tensor([1.0])):
+        with pytest.raises(RuntimeError, match="no operation on a tensor that requires a gradient has made it"):
+            minigrad.explore(loss, tmp_path)
+    for name, wrong in (("image", -1), ("image", "a"), ("channel", -1), ("channel", 1.5)):
+        with pytest.raises(ValueError, match=rf"^{name}: given {wrong!r}, expected the number of one, from 0"):
+            minigrad.explore(lambda: x.sum(), tmp_path, **{name: wrong})  # type: ignore[arg-type]
+    for name in ("title", "about"):
+        with pytest.raises(TypeError, match=f"^{name}: given int, expected a str"):
+            minigrad.explore(lambda: x.sum(), tmp_path, **{name: 3})  # type: ignore[arg-type]
