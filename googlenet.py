@@ -109,7 +109,7 @@ class BasicConv2d(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four views of one input, put one behind the other along the channels (paper, figure 2b).
+    """Four views of one input, put one after another along the channels (paper, figure 2b).
 
     (N, in_channels, H, W) -> (N, row.out_channels, H, W). The 1x1 convolutions before 3x3 and 5x5 reduce the channels
     first, which is what makes the large filters cheap enough.

@@ -33,7 +33,7 @@ def convolution(in_channels: int, out_channels: int, n: int, factorised: Factori
 
 
 class Inception(nn.Module):
-    """Four views of one input, put one behind the other along the channels.
+    """Four views of one input, put one after another along the channels.
 
     (N, in_channels, H, W) -> (N, 88, H, W). factorised: None, "v2" or "v3", see FILTERS.
     """

@@ -224,7 +224,7 @@ def _check_class_numbers(input: Tensor, target: Tensor, ignore_index: int) -> No
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 1) -> Tensor:
-    """Tensors one behind the other along `dim`; their other axes must agree."""
+    """Tensors one after another along `dim`; their other axes must agree."""
     return ops.Cat(dim)(*tensors)
 
 

@@ -96,7 +96,7 @@ def channels_last_axis(dim: int, ndim: int) -> int:
 
 
 class Cat(Function):
-    """Tensors one behind the other along an axis; backward parts the gradient where they met."""
+    """Tensors one after another along an axis; backward parts the gradient where they met."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -11,7 +11,9 @@ function goTo(place, chosen = null) {
   pixel = chosen;
   const { operation, backward } = steps[at];
   byId("slider").value = at;
-  byId("where").textContent = `step ${at + 1} of ${steps.length}, ${backward ? "backward" : "forward"}`;
+  const drawnAs = visible(operation);
+  const folded = drawnAs.operation === null ? `, inside ${drawnAs.id}` : "";
+  byId("where").textContent = `step ${at + 1} of ${steps.length}, ${backward ? "backward" : "forward"}${folded}`;
   byId("previous").disabled = byId("first").disabled = at === 0;
   byId("next").disabled = byId("last").disabled = at === steps.length - 1;
   light(steps[at]);

@@ -40,7 +40,10 @@ function drawable(maps) {
 /** A canvas with `count` of the maps (C, H, W) in rows, each number a pixel, `zoom` times as large on the screen. */
 function mosaic({ shape: [channels, height, width], values }, count, available) {
   const colourOf = colours(values);
-  const zoom = Math.max(1, Math.min(Math.floor(available / width), Math.ceil(28 / Math.max(width, height)), 12));
+  const zoom = Math.max(
+    1,
+    Math.min(Math.floor(available / width), Math.ceil((channels > 8 ? 28 : 112) / Math.max(width, height)), 12),
+  );
   const gap = channels > 1 ? 1 : 0;
   const columns = Math.max(1, Math.min(count, Math.floor(available / (zoom * width + gap))));
   const rows = Math.ceil(count / columns);
@@ -113,10 +116,6 @@ function histogram({ counts, low, high }) {
     "figure",
     {},
     svg,
-    element(
-      "figcaption",
-      {},
-      ...[number(low), "counts, log scale", number(high)].map((text) => element("span", {}, text)),
-    ),
+    element("figcaption", {}, ...[number(low), "log scale", number(high)].map((text) => element("span", {}, text))),
   );
 }
