@@ -333,6 +333,16 @@ MUTANTS = [
         "tests/minigrad/explorer/test_proof.py::test_ties_in_a_max_pool_are_left_out_and_the_others_are_right",
     ),
     Mutant(
+        "a kink a little way off is taken for a curve", "minigrad/explorer/proof.py",
+        "NEARER = (8, 64)", "NEARER = (64,)",
+        "tests/minigrad/explorer/test_proof.py::test_kinks_a_little_way_off_are_left_out_wherever_they_are",
+    ),
+    Mutant(
+        "a leaf's gradient is that of one use", "minigrad/explorer/contents.py",
+        "_array(sum(grads[1:], grads[0]), ", "_array(grads[0], ",
+        "tests/minigrad/explorer/test_record.py::test_what_a_leaf_receives_is_summed_over_its_uses",
+    ),
+    Mutant(
         "anomalies are looked for in what comes in only", "minigrad/anomaly.py",
         "if found := _not_finite(output):", "if found := \"\":",
         "tests/minigrad/test_anomaly.py::test_forward_names_the_operation_its_module_and_the_line",

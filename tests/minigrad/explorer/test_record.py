@@ -161,6 +161,16 @@ def test_a_users_own_operation_is_shown_with_its_code_and_its_first_sentence(tmp
     assert cube["proof"]["difference"] < 1e-6
 
 
+def test_what_a_leaf_receives_is_summed_over_its_uses(tmp_path: Path) -> None:
+    a, b = Tensor(np.array(3.0), requires_grad=True), Tensor(np.array(5.0), requires_grad=True)
+    page = read_page(minigrad.explore(lambda: a * a * b + a, tmp_path))
+    leaves = [[given["leaf"] for given in each["inputs"]] for each in page["operations"]]
+    (of_a, _), (_, of_b), (_, again) = leaves
+    assert again == of_a
+    assert page["leaves"][of_a]["high"] == 2 * 3 * 5 + 1
+    assert page["leaves"][of_b] is None  # used once: what it receives there is all
+
+
 def test_saved_arrays_are_counted_once_each_and_also_in_lists(tmp_path: Path) -> None:
     class Saving(Function):
         """a * a."""
