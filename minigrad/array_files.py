@@ -1,5 +1,7 @@
 """Files of named arrays, in the safetensors format: what checkpoints and weights for other programs are."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +20,15 @@ class ArrayFileError(ValueError):
     """A file that cannot be read as named arrays; the message names it and what is wrong."""
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, str]) -> None:
-    """Write arrays as safetensors, in their logical order. OSError leaves the old file as it was.
+CHECKSUM = "sha256"
+"""Its name in the header."""
+
+
+def save_arrays(
+    path: Path, arrays: Mapping[str, Array], header: Mapping[str, str], previous: Path | None = None
+) -> None:
+    """Write arrays as safetensors, in their logical order, with a checksum of arrays and header beside the latter.
+    OSError leaves the old file as it was. previous: where the old file goes, None for nowhere.
 
     The one place that calls safetensors to write: it takes an array's memory for its logical order, and would
     silently scramble the channels-last views that this project's arrays are.
@@ -27,12 +36,14 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, st
     import safetensors.numpy  # here, so that `import minigrad` stays light
 
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    write_atomically(path, safetensors.numpy.save(contiguous, dict(header)))
+    checksum = {CHECKSUM: _checksum(contiguous, header)}
+    write_atomically(path, safetensors.numpy.save(contiguous, {**header, **checksum}), previous)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Read what `save_arrays` wrote: arrays and header. ArrayFileError if the file is missing, broken, or has arrays of
-    dtypes that tensors do not have, such as bfloat16."""
+    """Read what `save_arrays` wrote, or another program: arrays, and header with the checksum if there is one.
+    ArrayFileError if the file is missing, broken, differs from its checksum, or has arrays of dtypes that tensors do
+    not have, such as bfloat16."""
     import safetensors
 
     try:
@@ -44,8 +55,21 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
                     raise ArrayFileError(
                         f"{path}: {name}: given dtype {dtype}, expected one of {', '.join(DTYPES.values())}"
                     )
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            arrays, header = {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError:
         raise ArrayFileError(f"{path}: no such file") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise ArrayFileError(f"{path}: not a readable safetensors file: {error}") from None
+    others = {name: text for name, text in header.items() if name != CHECKSUM}
+    if CHECKSUM in header and header[CHECKSUM] != _checksum(arrays, others):
+        raise ArrayFileError(f"{path}: damaged: its content does not have the checksum that it was written with")
+    return arrays, header
+
+
+def _checksum(arrays: Mapping[str, Array], header: Mapping[str, str]) -> str:
+    """SHA-256 of header, names, dtypes and shapes as JSON, and then the arrays' bytes in the order of their names."""
+    shapes = [(name, str(arrays[name].dtype), arrays[name].shape) for name in sorted(arrays)]
+    digest = hashlib.sha256(json.dumps([sorted(header.items()), shapes]).encode())
+    for name in sorted(arrays):
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, previous: Path | None = None) -> None:
     """Replace the file at `path`, by way of a temporary file beside it. If this fails, the old file stays. OSError.
 
-    A symbolic link stays one, and the file that it leads to is replaced.
+    A symbolic link stays one, and the file that it leads to is replaced. previous: where the old file goes, if it shall
+    be kept. At every moment one of the two is whole.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
@@ -25,6 +26,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else can read
+        if previous and target.exists():
+            os.replace(target, previous)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -343,6 +343,17 @@ MUTANTS = [
         "tests/minigrad/explorer/test_record.py::test_what_a_leaf_receives_is_summed_over_its_uses",
     ),
     Mutant(
+        "a damaged checkpoint is taken for a whole one", "minigrad/array_files.py",
+        "header[CHECKSUM] != _checksum(arrays, others)", "not header[CHECKSUM]",
+        "tests/minigrad/training/test_checkpoint.py::test_a_thousand_damages_are_each_seen_or_harmless",
+    ),
+    Mutant(
+        "lines that a disk refuses are gone", "minigrad/training/run_files.py",
+        "metrics.append(self.folder / name, lines[0])\n            del lines[0]",
+        "metrics.append(self.folder / name, lines.pop(0))",
+        "tests/minigrad/training/test_run_files.py::test_a_disk_that_breaks_for_a_while_costs_nothing",
+    ),
+    Mutant(
         "anomalies are looked for in what comes in only", "minigrad/anomaly.py",
         "if found := _not_finite(output):", "if found := \"\":",
         "tests/minigrad/test_anomaly.py::test_forward_names_the_operation_its_module_and_the_line",

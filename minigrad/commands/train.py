@@ -26,7 +26,7 @@ ERRORS = (
     device.DeviceError, OSError,
 )  # fmt: skip
 
-FILES = (checkpoint.NAME, averaged.NAME, metrics.EPOCHS, metrics.STEPS)
+FILES = (checkpoint.NAME, checkpoint.PREVIOUS, averaged.NAME, metrics.EPOCHS, metrics.STEPS)
 """What a run reads again, besides its settings."""
 
 # Those that a run's folder does not keep, and that a resumed run must be told again.

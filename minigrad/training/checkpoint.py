@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on, in one safetensors file.
+"""Checkpoints: all that a run needs to go on, in one safetensors file with a checksum, and the one before beside it.
 
 Arrays are `model.<name>`, `optimizer.<name>` and, where weights are averaged, `average.<name>`; where the run is and
 its random state are JSON in the file's header. Nothing is pickled, so loading a file runs no code.
@@ -14,10 +14,11 @@ import numpy as np
 
 from kernels.layout import Array
 from minigrad import optim, random, state
-from minigrad.array_files import ArrayFileError, load_arrays, save_arrays
+from minigrad.array_files import CHECKSUM, ArrayFileError, load_arrays, save_arrays
 from minigrad.nn import Module
 
 NAME = "checkpoint.safetensors"
+PREVIOUS = "previous.safetensors"
 HEADER = "minigrad"
 
 
@@ -52,13 +53,14 @@ def save(
     path: Path, model: Module, optimizer: optim.Optimizer, position: Position,
     average: optim.WeightAverage | None = None,
 ) -> None:
-    """Write the checkpoint of a run. FloatingPointError, with nothing written, if a number is not finite."""
+    """Write the checkpoint of a run; the one that was there becomes PREVIOUS, beside it. FloatingPointError, with
+    nothing written, if a number is not finite. OSError leaves the old ones as they were."""
     arrays = _named(model=model.state_dict(), optimizer=optimizer.state_dict())
     if average:
         arrays |= _named(average=average.state_dict())
     _require_finite(arrays)
     run = {"position": dataclasses.asdict(position), "random": random.get_state()}
-    save_arrays(path, arrays, {HEADER: json.dumps(run)})
+    save_arrays(path, arrays, {HEADER: json.dumps(run)}, path.with_name(PREVIOUS))
 
 
 def save_model(path: Path, model: Module) -> None:
@@ -99,9 +101,12 @@ def load(
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     try:
-        return load_arrays(path)
+        arrays, header = load_arrays(path)
     except ArrayFileError as error:
         raise CheckpointError(f"{error}; expected a run's checkpoint") from None
+    if CHECKSUM not in header:
+        raise CheckpointError(f"{path}: has no checksum: it is damaged, or none of this program's checkpoints")
+    return arrays, header
 
 
 def _require_finite(arrays: Mapping[str, Array]) -> None:

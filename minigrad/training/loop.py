@@ -19,12 +19,13 @@ from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoc
 from minigrad.nn import Module
 from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
-from minigrad.training import averaged, checkpoint, metrics, plots
+from minigrad.training import averaged, metrics, plots
 from minigrad.training.checkpoint import Position
 from minigrad.training.config import Config, ConfigError
 from minigrad.training.evaluation import Evaluation, evaluate
 from minigrad.training.objective import score
 from minigrad.training.progress import Reporter
+from minigrad.training.run_files import RunFiles
 from minigrad.training.step_log import StepLog
 from minigrad.training.tensorboard import Board
 
@@ -65,7 +66,7 @@ class Trainer:
         self, model: Module, data: FashionMNIST, config: Config, run: Path, console: Console, log_every: int = 10,
         checkpoint_every: int = 0, profiler: Profiler | None = None,
     ) -> None:
-        self.model, self.config, self.run, self.console = model, config, run, console
+        self.model, self.config, self.console, self.files = model, config, console, RunFiles(run, console)
         self.position = Position()
         weight = next(model.parameters()).data
         train, test, self.tested = data_of(data, config)
@@ -89,32 +90,31 @@ class Trainer:
         self.board: Board | None = None
         self.stopping = False
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.run / checkpoint.NAME
-
     def resume(self) -> None:
-        """Go on from the run's checkpoint; without one, from the beginning. CheckpointError if it does not fit."""
-        if self.checkpoint.exists():
-            self.position = checkpoint.load(self.checkpoint, self.model, self.optimizer, self.average)
+        """Go on from the run's checkpoint, or the one before if it is damaged; without one, from the beginning.
+        CheckpointError if there are some and none can be used."""
+        if position := self.files.load(self.model, self.optimizer, self.average):
+            self.position = position
             self.schedule.go_to(self.position.step)
             where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
         else:
             where = "the beginning, for there is no checkpoint yet"
         self.console.print(f"going on from {where}")
-        metrics.keep(self.run / metrics.EPOCHS, "epoch", self.position.epoch)
-        metrics.keep(self.run / metrics.STEPS, "step", self.position.step)
+        metrics.keep(self.files.folder / metrics.EPOCHS, "epoch", self.position.epoch)
+        metrics.keep(self.files.folder / metrics.STEPS, "step", self.position.step)
 
     def train(self) -> Evaluation | None:
         """Train to the last epoch; return the last test result, None if nothing was left to do.
 
-        Diverged if the loss is not finite, Stopped if the user interrupts; the message says what to do next.
+        Diverged if the loss is not finite, Stopped if the user interrupts, NotSaved if files lack something at the end;
+        the message says what to do next.
         """
         result = None
         with self._interruptible():
             while self.position.epoch < self.config.epochs:
                 self.train_epoch()
                 result = self._finish_epoch()
+        self.files.require_written("the run is at its end")
         return result
 
     def train_epoch(self) -> None:
@@ -196,7 +196,7 @@ class Trainer:
             line = {"step": record.step, "loss": record.loss, "accuracy": record.correct / record.images}
             line |= {f"{name}_loss": loss for name, loss in record.head_losses.items()}
             line |= {"lr": record.rate}
-            metrics.append(self.run / metrics.STEPS, line)
+            self.files.append(metrics.STEPS, line)
             if self.board:
                 self.board.add("step", line)
 
@@ -215,7 +215,7 @@ class Trainer:
         if self.average:
             with averaged.averaged(self.model, self.average, self.train_images, self.config):
                 results[f"averaged_{self.tested}"] = self._evaluate()
-                self._guarded(checkpoint.save_model, self.run / averaged.NAME, self.model)
+                self._guarded(self.files.save_averaged, self.model)
         record: dict[str, Any] = {
             "epoch": at.epoch + 1, "train_loss": at.loss_sum / at.images, "train_accuracy": at.correct / at.images,
         }  # fmt: skip
@@ -226,21 +226,25 @@ class Trainer:
             "images_per_second": at.images / at.seconds, "seconds": at.seconds + time.perf_counter() - began,
             "step": at.step,
         }  # fmt: skip
-        metrics.append(self.run / metrics.EPOCHS, record)
+        self.files.append(metrics.EPOCHS, record)
         tests = (f"{n.replace('_', ' ')} loss {r.loss:.4f} accuracy {r.accuracy:.4f}" for n, r in results.items())
         self.console.print(
             f"epoch {at.epoch + 1}: train {self._losses()} accuracy {record['train_accuracy']:.4f}, "
             f"{', '.join(tests)}, {record['seconds']:.0f} s"
         )
-        steps, epochs = (metrics.read(self.run / name) for name in (metrics.STEPS, metrics.EPOCHS))
-        plots.curves(self.run / "curves.png", steps, epochs, [*results])
         last = [*results.values()][-1]
-        plots.confusion(self.run / "confusion.png", last.confusion, CLASS_NAMES)
+        self.files.write("pictures", self._draw, [*results], last)
         at.next_epoch()
         self._save()
         if self.board:
             self.board.add("epoch", record)  # after it is saved, or a run that ends in between would add it twice
         return last
+
+    def _draw(self, tested: list[str], last: Evaluation) -> None:
+        run = self.files.folder
+        steps, epochs = (metrics.read(run / name) for name in (metrics.STEPS, metrics.EPOCHS))
+        plots.curves(run / "curves.png", steps, epochs, tested)
+        plots.confusion(run / "confusion.png", last.confusion, CLASS_NAMES)
 
     def _evaluate(self) -> Evaluation:
         return evaluate(
@@ -249,7 +253,7 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        self._guarded(checkpoint.save, self.checkpoint, self.model, self.optimizer, self.position, self.average)
+        self._guarded(self.files.save, self.model, self.optimizer, self.position, self.average)
 
     def _guarded(self, save: Callable[..., None], *arguments: Any) -> None:
         """Call `save`. Diverged if a number that it should write is not finite."""
@@ -261,13 +265,13 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         """Called where the position is saved."""
         if self.stopping:
-            raise Stopped(f"stopped after step {self.position.step}, saved in {self.checkpoint}")
+            self.files.require_written(f"stopped after step {self.position.step}")
+            raise Stopped(f"stopped after step {self.position.step}, saved in {self.files.checkpoint}")
 
     def _diverged(self, what: str, step: int, rate: float) -> Diverged:
-        good = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint.exists() else "nothing was saved yet"
         return Diverged(
             f"step {step} (epoch {self.position.epoch + 1}), learning rate {rate:.3g}: "
-            f"{what}; {good}. A lower --lr usually helps"
+            f"{what}; {self.files.last_good()}. A lower --lr usually helps"
         )
 
     @contextmanager

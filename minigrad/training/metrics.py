@@ -1,6 +1,7 @@
 """metrics.jsonl, a line an epoch, and steps.jsonl, a line an optimiser step."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,17 @@ class MetricsError(ValueError):
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """Add one record as a line of JSON."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    """Add one record as a line of JSON. OSError if that cannot be done; the file is then as it was."""
+    line = (json.dumps(record) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            written = file.write(line)
+            if written < len(line):  # a full disk takes a part, and refuses the next
+                file.write(line[written:])
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """The train command, from its command line to the files of a run."""
 
-import json
 import os
 import shlex
 import signal
@@ -17,38 +16,22 @@ from minigrad.commands import run
 from minigrad.data import FashionMNIST
 from minigrad.training import checkpoint, loop
 from minigrad.training.progress import Reporter
+from tests.minigrad.same_run import assert_same_run, lines, weights
 from tests.small_net import SmallNet
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "40", "--test-limit", "100", "--epochs", "1")
-FILES = {"config.json", "metrics.jsonl", "steps.jsonl", "curves.png", "confusion.png", "checkpoint.safetensors"}
-FILES_READ = {"checkpoint.safetensors", "averaged.safetensors", "metrics.jsonl", "steps.jsonl"}
+FILES = {
+    "config.json", "metrics.jsonl", "steps.jsonl", "curves.png", "confusion.png", "checkpoint.safetensors",
+    "previous.safetensors",
+}  # fmt: skip
+FILES_READ = {"checkpoint.safetensors", "previous.safetensors", "averaged.safetensors", "metrics.jsonl", "steps.jsonl"}
 
 pytestmark = pytest.mark.usefixtures("cut_data")
 
 
 def train(out: Path, *options: str, builder: type = SmallNet) -> int:
     return run(builder, [*OPTIONS, "--out", str(out), *options])
-
-
-def lines(path: Path, *dropped: str) -> list[dict[str, object]]:
-    """The records of a metrics file, without these keys."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    return [{key: value for key, value in record.items() if key not in dropped} for record in records]
-
-
-def weights(out: Path) -> dict[str, np.ndarray]:
-    return checkpoint.load_arrays(out / checkpoint.NAME)[0]
-
-
-def assert_same_run(first: Path, second: Path) -> None:
-    """The same bits in every weight and state, and the same metrics but for the times."""
-    ours, theirs = weights(first), weights(second)
-    assert ours.keys() == theirs.keys()
-    assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
-    timed = ("seconds", "images_per_second")
-    assert lines(first / "metrics.jsonl", *timed) == lines(second / "metrics.jsonl", *timed)
-    assert lines(first / "steps.jsonl") == lines(second / "steps.jsonl")
 
 
 def test_a_run_learns_and_leaves_its_files(

@@ -1,6 +1,7 @@
 """Checkpoints: nothing lost on the way to disk and back, and nothing broken by a failure."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import safetensors.numpy
 
 import minigrad
 from kernels.layout import oihw
-from minigrad import optim
+from minigrad import nn, optim
+from minigrad.array_files import CHECKSUM, save_arrays
 from minigrad.training import checkpoint
 from minigrad.training.checkpoint import CheckpointError, Position
 from tests.small_net import SmallNet
@@ -25,6 +27,13 @@ def fresh(seed: int) -> tuple[SmallNet, optim.Optimizer]:
             parameter.grad = minigrad.random.generator().standard_normal(parameter.shape).astype(np.float32)
         optimizer.step()
     return model, optimizer
+
+
+def written(header: dict[str, str]) -> bytes:
+    """A file with a checksum, and this header."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_arrays(Path(folder) / "file", {"x": np.zeros(2)}, header)
+        return (Path(folder) / "file").read_bytes()
 
 
 def assert_equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
@@ -63,6 +72,7 @@ def test_saving_writes_the_logical_order_of_a_view(tmp_path: Path) -> None:
     arrays, header = checkpoint.load_arrays(tmp_path / "v.safetensors")
     np.testing.assert_array_equal(arrays["view"], view)
     assert arrays["number"].shape == ()
+    assert header.pop(CHECKSUM)
     assert header == {"a": "b"}
     torch_like = safetensors.numpy.load_file(tmp_path / "v.safetensors")
     np.testing.assert_array_equal(torch_like["view"], np.array(view.tolist(), np.float32))
@@ -84,6 +94,55 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_checkpoint_before_is_kept(tmp_path: Path) -> None:
+    path, previous = tmp_path / checkpoint.NAME, tmp_path / checkpoint.PREVIOUS
+    model, optimizer = fresh(1)
+    for step in range(3):
+        before = path.read_bytes() if path.exists() else None
+        checkpoint.save(path, model, optimizer, Position(step=step))
+        assert (previous.read_bytes() if previous.exists() else None) == before
+    assert [checkpoint.load(each, model, optimizer).step for each in (previous, path)] == [1, 2]
+
+
+def test_a_thousand_damages_are_each_seen_or_harmless(tmp_path: Path) -> None:
+    """Cut short, bits turned over, parts zeroed or repeated, something at the end: what loads is what was saved."""
+    path, random = tmp_path / checkpoint.NAME, np.random.default_rng(0)
+    layer = nn.Linear(3, 4)
+    optimizer = optim.Adam(layer.parameters())
+    checkpoint.save(path, layer, optimizer, Position(1, 2, 3, 4.5, 5, 6, 0.5))
+    whole, state = np.frombuffer(path.read_bytes(), np.uint8), layer.state_dict()
+    position = checkpoint.load(path, layer, optimizer)
+    seen = 0
+    for _ in range(1000):
+        damaged = whole.copy()
+        begin, end = sorted(random.integers(0, len(whole), 2))
+        kind = random.integers(5)
+        if kind == 0:
+            damaged = damaged[:begin]
+        elif kind == 1:
+            places = random.integers(0, len(whole), random.integers(1, 9))
+            damaged[places] ^= 1 << random.integers(0, 8, len(places)).astype(np.uint8)
+        elif kind == 2:
+            damaged[begin:end] = 0
+        elif kind == 3:
+            damaged = np.concatenate([damaged[:end], damaged[begin:]])
+        else:
+            damaged = np.concatenate([damaged, damaged[begin:end]])
+        path.write_bytes(damaged.tobytes())
+        for array in layer.state_arrays().values():
+            array[...] = 7
+        before = layer.state_dict()
+        try:
+            found = checkpoint.load(path, layer, optimizer)
+        except CheckpointError:
+            seen += 1
+            assert_equal(layer.state_dict(), before)
+        else:
+            assert found == position
+            assert_equal(layer.state_dict(), state)
+    assert seen > 950
+
+
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     model, optimizer = fresh(1)
     model.fc.weight.data[0, 0] = np.nan
@@ -99,10 +158,11 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
         (b"\xff" * 100, "not a readable safetensors file"),
         (b"PK\x03\x04 a zip", "not a readable safetensors file"),
         (None, "no such file"),
-        (safetensors.numpy.save({"x": np.zeros(2)}), "its header does not tell"),
-        (safetensors.numpy.save({"x": np.zeros(2)}, {"minigrad": "[]"}), "its header does not tell"),
-        (safetensors.numpy.save({"x": np.zeros(2)}, {"minigrad": '{"position": {"mood": 1}}'}), "its header does not"),
-        (safetensors.numpy.save({"x": np.zeros(2)}, {"minigrad": '{"position": {}, "random": [0, 0]}'}), "missing"),
+        (safetensors.numpy.save({"x": np.zeros(2)}), "has no checksum"),
+        (written({}), "its header does not tell"),
+        (written({"minigrad": "[]"}), "its header does not tell"),
+        (written({"minigrad": '{"position": {"mood": 1}}'}), "its header does not"),
+        (written({"minigrad": '{"position": {}, "random": [0, 0]}'}), "missing"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes | None, message: str) -> None:

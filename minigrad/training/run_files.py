@@ -1,0 +1,98 @@
+"""A run's folder: metrics, pictures and checkpoints, as far as the disk takes them.
+
+A file that cannot be written does not end a run: the user is told, lines of metrics are kept, and all is tried again
+with the next.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from minigrad.nn import Module
+from minigrad.optim import Optimizer, WeightAverage
+from minigrad.training import averaged, checkpoint, metrics
+from minigrad.training.checkpoint import Position
+
+
+class NotSaved(OSError):  # noqa: N818  (what happened, not what went wrong in the code)
+    """A run has ended, and not all of its files could be written."""
+
+
+class RunFiles:
+    """The files of the run in `folder`. failures: what could not be written the last time, by the name of the file."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self.folder, self._console = folder, console
+        self.failures: dict[str, OSError] = {}
+        self._lines: dict[str, list[dict[str, Any]]] = {metrics.EPOCHS: [], metrics.STEPS: []}  # still to be written
+        self._saved_step: int | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / checkpoint.NAME
+
+    def load(self, model: Module, optimizer: Optimizer, average: WeightAverage | None) -> Position | None:
+        """Load the last checkpoint that is whole; None if there never was one. A damaged one is set aside, or it would
+        become the previous one. CheckpointError if there are some and none can be used."""
+        previous = self.folder / checkpoint.PREVIOUS
+        paths = [path for path in (self.checkpoint, previous) if path.exists()]
+        for path in paths:
+            try:
+                position = checkpoint.load(path, model, optimizer, average)
+            except checkpoint.CheckpointError as error:
+                if path == paths[-1]:
+                    raise
+                damaged = error
+                continue
+            if path == previous and self.checkpoint.exists():
+                aside = self.checkpoint.rename(self.checkpoint.with_suffix(".damaged"))
+                self._console.print(f"{damaged}; it is set aside as {aside}, and the checkpoint before it is used")
+            self._saved_step = position.step
+            return position
+        return None
+
+    def save(self, model: Module, optimizer: Optimizer, position: Position, average: WeightAverage | None) -> None:
+        """Write the checkpoint. FloatingPointError if a number is not finite."""
+        if self.write(checkpoint.NAME, checkpoint.save, self.checkpoint, model, optimizer, position, average):
+            self._saved_step = position.step
+
+    def save_averaged(self, model: Module) -> None:
+        """Write the averaged model. FloatingPointError if a number is not finite."""
+        self.write(averaged.NAME, checkpoint.save_model, self.folder / averaged.NAME, model)
+
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """Add a line to a file of metrics, behind those that could not be written before."""
+        self._lines[name].append(record)
+        self.write(name, self._append_all, name)
+
+    def _append_all(self, name: str) -> None:
+        lines = self._lines[name]
+        while lines:
+            metrics.append(self.folder / name, lines[0])
+            del lines[0]
+
+    def write(self, name: str, write: Callable[..., None], *arguments: Any) -> bool:
+        """Call `write`, which writes the file called `name`; whether that could be done."""
+        try:
+            write(*arguments)
+        except OSError as error:
+            if str(error) != str(self.failures.get(name)):
+                self._console.print(f"{name} is not written: {error}; {self.last_good()}. The run goes on")
+            self.failures[name] = error
+            return False
+        self.failures.pop(name, None)
+        return True
+
+    def last_good(self) -> str:
+        """Where the last good checkpoint is, in words."""
+        if self._saved_step is None:
+            return "nothing was saved yet"
+        return f"the last good checkpoint is {self.checkpoint}, of step {self._saved_step}"
+
+    def require_written(self, what: str) -> None:
+        """NotSaved, beginning with `what`, if some file lacks what should be in it."""
+        if self.failures:
+            reasons = "; ".join(f"{name}: {error}" for name, error in self.failures.items())
+            raise NotSaved(f"{what}, but not all is written: {reasons}; {self.last_good()}")
