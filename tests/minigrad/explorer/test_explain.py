@@ -142,7 +142,7 @@ def test_the_page_of_each_network_opens_and_walks_to_its_end(
     visit = Visit(browser, path)
     visit.page.keyboard.press("End")
     count = int(re.findall(r"of (\d+)", visit.text("#where"))[0])
-    assert visit.text("#where") == f"step {count} of {count}, backward"
+    assert visit.text("#where").startswith(f"step {count} of {count}, backward")
     visit.page.click("#unfold")
     visit.close(path)
 

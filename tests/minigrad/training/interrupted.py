@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import io
 import json
 import os
 import random
@@ -69,9 +70,11 @@ def dying(name: str, left: int) -> None:
 def killed(folder: Path, count: int) -> None:
     """Runs that are killed, one in three inside a save, and then go on to the end."""
     dice = random.Random(0)
-    began = time.perf_counter()
-    assert os.waitpid(forked(lambda: start(folder / "whole")), 0)[1] == 0
-    length = time.perf_counter() - began
+    for name in ("first", "whole"):  # the first one loads what is loaded on first use, which the others then inherit
+        began = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert start(folder / name) == 0
+        length = time.perf_counter() - began
     died = in_saves = 0
     for number in range(count):
         out = folder / str(number)
