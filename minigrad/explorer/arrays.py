@@ -21,10 +21,9 @@ def figures(array: Array) -> dict[str, Any]:
 
     All are of the finite numbers; `not_finite` says how many others there are.
     """
-    values = device.host(array).astype(np.float64).ravel()
-    finite = values[np.isfinite(values)]
+    finite = _finite(array)
     result: dict[str, Any] = {
-        "shape": list(array.shape), "dtype": str(array.dtype), "not_finite": len(values) - len(finite),
+        "shape": list(array.shape), "dtype": str(array.dtype), "not_finite": array.size - len(finite),
     }  # fmt: skip
     if len(finite) == 0:
         return result
@@ -37,6 +36,18 @@ def figures(array: Array) -> dict[str, Any]:
         "low": float(finite.min()), "high": float(finite.max()), "zeros": float((finite == 0).mean()),
         "histogram": {"counts": counts.tolist(), "low": float(edges[0]), "high": float(edges[-1])},
     }  # fmt: skip
+
+
+def norm(array: Array) -> float | None:
+    """The Euclidean norm of the finite numbers, as `figures` has it; None if there are none."""
+    finite = _finite(array)
+    return float(np.linalg.norm(finite)) if len(finite) else None
+
+
+def _finite(array: Array) -> Array:
+    """The finite numbers, in float64."""
+    values: Array = device.host(array).astype(np.float64).ravel()
+    return values[np.isfinite(values)]
 
 
 def shown(array: Array, image: int) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 from kernels.layout import Array
 from minigrad import device
 from minigrad.counting import multiply_adds
-from minigrad.explorer.arrays import Pool, figures, shown
+from minigrad.explorer.arrays import Pool, figures, norm, shown
 from minigrad.explorer.closer import closer_look
 from minigrad.explorer.formulas import formula_of
 from minigrad.explorer.proof import prove
@@ -57,7 +57,8 @@ def norms_like(record: Record, other: Record) -> list[float | None]:
     """For each operation of `record` the norm of its output's gradient in `other`: that of the operation there with the
     same name, in the same module, at the same turn; None where it has none."""
     of_other = dict(zip(_keys(other), other.operations, strict=True))
-    return [_norm(of_other[key].output_grad) if key in of_other else None for key in _keys(record)]
+    gradients = [of_other[key].output_grad if key in of_other else None for key in _keys(record)]
+    return [None if gradient is None else norm(gradient) for gradient in gradients]
 
 
 def _keys(record: Record) -> list[tuple[str, str, int]]:
@@ -136,7 +137,3 @@ def _saved(name: str, array: Array | None) -> dict[str, Any]:
     if array is None:
         return {"name": name, "bytes": 0}
     return {"name": name, "shape": list(array.shape), "dtype": str(array.dtype), "bytes": array.nbytes}
-
-
-def _norm(array: Array | None) -> float | None:
-    return None if array is None else figures(array).get("norm")

@@ -49,22 +49,14 @@ def _linear(operation: Operation) -> Formula:
     return Formula(f"y = x · wᵀ{bias}", ("x_grad = g · w", "w_grad = gᵀ · x", "b_grad = Σ n  g[n]"))
 
 
-def _max_pool(operation: Operation) -> Formula:
-    function: Any = operation.function
-    return Formula(
-        "y[c,i,j] = max u,v  x[c, i·s+u·d−p, j·s+v·d−p]",
-        ("x_grad[c,h,l] = Σ g[c,i,j], over the windows that h,l has won; the first of equal maxima wins",),
-        _window(function.stride, function.padding, function.dilation),
-    )
+def _pool(forward: str, backward: str) -> Callable[[Operation], Formula]:
+    """The formula of a pool whose window slides."""
 
+    def formula(operation: Operation) -> Formula:
+        function: Any = operation.function
+        return Formula(forward, (backward,), _window(function.stride, function.padding, function.dilation))
 
-def _avg_pool(operation: Operation) -> Formula:
-    function: Any = operation.function
-    return Formula(
-        "y[c,i,j] = Σ u,v  x[c, i·s+u·d−p, j·s+v·d−p] / places",
-        ("x_grad[c,h,l] = Σ g[c,i,j] / places, over its windows",),
-        _window(function.stride, function.padding, function.dilation),
-    )
+    return formula
 
 
 def _batch_norm(operation: Operation) -> Formula:
@@ -138,8 +130,13 @@ FORMULAS: dict[str, Formula | Callable[[Operation], Formula]] = {
     "Conv2d": _conv2d,
     "Linear": _linear,
     "MatMul": Formula("y = a · b", ("a_grad = g · bᵀ", "b_grad = aᵀ · g")),
-    "MaxPool2d": _max_pool,
-    "AvgPool2d": _avg_pool,
+    "MaxPool2d": _pool(
+        "y[c,i,j] = max u,v  x[c, i·s+u·d−p, j·s+v·d−p]",
+        "x_grad[c,h,l] = Σ g[c,i,j], over the windows that h,l has won; the first of equal maxima wins",
+    ),
+    "AvgPool2d": _pool(
+        "y[c,i,j] = Σ u,v  x[c, i·s+u·d−p, j·s+v·d−p] / places", "x_grad[c,h,l] = Σ g[c,i,j] / places, over its windows"
+    ),
     "AdaptiveAvgPool2d": Formula("y[c,i,j] = mean of x[c] over window i,j", ("x_grad[c,h,l] = Σ g[c,i,j] / places",)),
     "ReLU": Formula("y = max(x, 0)", ("x_grad = g where y > 0, else 0",)),
     "Softmax": Formula("y = exp(x) / Σ exp(x)", ("x_grad = y · (g − Σ g·y)",)),
