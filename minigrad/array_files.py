@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from kernels.layout import Array
-from minigrad.files import write_atomically
+from minigrad import strict_json
+from minigrad.files import require_ordinary, write_atomically
+from minigrad.messages import plain, shown
 
 DTYPES = {
     "F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8", "BOOL": "bool",
@@ -42,28 +44,41 @@ def save_arrays(
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Read what `save_arrays` wrote, or another program: arrays, and header with the checksum if there is one.
-    ArrayFileError if the file is missing, broken, differs from its checksum, or has arrays of dtypes that tensors do
-    not have, such as bfloat16."""
+    ArrayFileError if the file is missing, broken, differs from its checksum, or has what tensors do not have: other
+    dtypes, such as bfloat16, or numbers that are not finite."""
     import safetensors
 
     try:
+        require_ordinary(path)
         with safetensors.safe_open(path, framework="numpy") as file:
+            strict_json.parse(_raw_header(path))  # safetensors takes the last of several arrays with one name
             names = list(file.keys())
             for name in names:
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in DTYPES:
                     raise ArrayFileError(
-                        f"{path}: {name}: given dtype {dtype}, expected one of {', '.join(DTYPES.values())}"
+                        f"{path}: {shown(name)}: given dtype {dtype}, expected one of {', '.join(DTYPES.values())}"
                     )
             arrays, header = {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError:
         raise ArrayFileError(f"{path}: no such file") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ArrayFileError(f"{path}: not a readable safetensors file: {error}") from None
+    except ArrayFileError:
+        raise
+    except (OSError, ValueError, safetensors.SafetensorError) as error:  # ValueError: shapes that NumPy does not have
+        raise ArrayFileError(f"{path}: not a readable safetensors file: {plain(error)}") from None
     others = {name: text for name, text in header.items() if name != CHECKSUM}
     if CHECKSUM in header and header[CHECKSUM] != _checksum(arrays, others):
         raise ArrayFileError(f"{path}: damaged: its content does not have the checksum that it was written with")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ArrayFileError(f"{path}: {shown(name)}: has numbers that are not finite, NaN or infinities")
     return arrays, header
+
+
+def _raw_header(path: Path) -> bytes:
+    """The JSON at the beginning of a file that safetensors has found to be one of its own."""
+    with path.open("rb") as file:
+        return file.read(int.from_bytes(file.read(8), "little"))
 
 
 def _checksum(arrays: Mapping[str, Array], header: Mapping[str, str]) -> str:

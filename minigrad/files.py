@@ -1,10 +1,29 @@
-"""Writing files so that a reader finds either the old content or the new, never half of it."""
+"""Files, read within bounds, and written so that a reader finds either the old content or the new, never half of it."""
 
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+
+def require_ordinary(path: Path) -> None:
+    """OSError if there is no file, or something else, such as a pipe: who opens that may wait for ever."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, "Is a directory" if stat.S_ISDIR(mode) else "Not an ordinary file", str(path))
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """All of a file. OSError if it cannot be read, is no ordinary file, or has more than `most` bytes."""
+    require_ordinary(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"More than {most:,} bytes", str(path))
+    return content
 
 
 def write_atomically(path: Path, content: bytes, previous: Path | None = None) -> None:

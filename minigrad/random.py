@@ -20,9 +20,6 @@ _state = _State()
 
 def manual_seed(seed: int) -> None:
     """Start the random calls of this thread anew from `seed`, in [0, 2**64). ValueError or TypeError otherwise."""
-    seed = operator.index(seed)
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed: given {seed}, expected an integer from 0 to 2**64 - 1")
     set_state(seed, 0)
 
 
@@ -37,9 +34,19 @@ def get_state() -> tuple[int, int]:
     return _state.seed, _state.calls
 
 
+def checked_state(seed: int, calls: int) -> tuple[int, int]:
+    """The two as `set_state` takes them. ValueError or TypeError if they are not integers from 0 to 2**64 - 1."""
+    seed, calls = operator.index(seed), operator.index(calls)
+    for name, value in (("seed", seed), ("calls", calls)):
+        if not 0 <= value < 2**64:
+            raise ValueError(f"{name}: given {value}, expected an integer from 0 to 2**64 - 1")
+    return seed, calls
+
+
 def set_state(seed: int, calls: int) -> None:
-    """Go on as if `calls` random calls had been made since `manual_seed(seed)`."""
-    _state.seed, _state.calls = seed, calls
+    """Go on as if `calls` random calls had been made since `manual_seed(seed)`. ValueError or TypeError if that cannot
+    be."""
+    _state.seed, _state.calls = checked_state(seed, calls)
 
 
 def generator() -> np.random.Generator:

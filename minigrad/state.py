@@ -1,11 +1,12 @@
 """State by name: what modules and optimisers save and load."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import numpy as np
 
 from kernels.layout import Array
 from minigrad import device
+from minigrad.messages import shown
 
 
 def copies(own: Mapping[str, Array]) -> dict[str, Array]:
@@ -20,10 +21,14 @@ def load(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
     """
     missing, extra = own.keys() - given.keys(), given.keys() - own.keys()
     if missing or extra:
-        raise KeyError(f"state: missing {sorted(missing) or 'none'}, unexpected {sorted(extra) or 'none'}")
+        raise KeyError(f"state: missing {_listed(missing)}, unexpected {_listed(extra)}")
     for name, array in own.items():
         new = given[name]
         if (new.shape, new.dtype) != (array.shape, array.dtype):
             raise ValueError(f"state: {name}: given {new.dtype} {new.shape}, expected {array.dtype} {array.shape}")
     for name, array in own.items():
         device.assign(array, given[name])
+
+
+def _listed(names: Set[str]) -> str:
+    return shown(sorted(names)) if names else "none"

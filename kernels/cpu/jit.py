@@ -11,9 +11,11 @@ when a function that a kernel calls has changed.
 """
 
 import functools
+import getpass
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -33,23 +35,35 @@ UNUSED_DAYS = 30
 
 
 def _cache_folder() -> Path:
-    """A folder for this version of the kernels' machine code, the user's or else a temporary one; old ones go."""
+    """A folder for this version of the kernels' machine code, the user's or else a temporary one; old ones go.
+
+    Never one that others can write to: Numba unpickles what it finds there, and would run their code.
+    """
     version = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         version.update(source.read_bytes())
     name = f"cpu-{version.hexdigest()[:16]}"
-    for parent in (platformdirs.user_cache_path("minigrad") / "compiled", Path(tempfile.gettempdir()) / "minigrad"):
+    user = str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
+    temporary = Path(tempfile.gettempdir()) / f"minigrad-{user}"
+    for parent in (platformdirs.user_cache_path("minigrad") / "compiled", temporary):
         try:
             (parent / name).mkdir(parents=True, exist_ok=True)
             os.utime(parent / name)
         except OSError:
             continue
-        if os.access(parent / name, os.W_OK):
+        if os.access(parent / name, os.W_OK) and _is_ours(parent) and _is_ours(parent / name):
             for other in parent.glob("cpu-*"):
                 if other.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
                     shutil.rmtree(other, ignore_errors=True)
             return parent / name
     return Path(tempfile.mkdtemp(prefix="minigrad-"))
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder, and no link to one, is this user's, and not everybody may write to it."""
+    status = folder.lstat()
+    owned = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return owned and stat.S_ISDIR(status.st_mode) and not status.st_mode & stat.S_IWOTH
 
 
 CACHE_FOLDER = _cache_folder()

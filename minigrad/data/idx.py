@@ -13,6 +13,8 @@ from typing import IO
 
 import numpy as np
 
+from minigrad.files import require_ordinary
+
 UNSIGNED_BYTE = 0x08
 MAX_BYTES = 64 * 2**20  # the largest payload that is read; Fashion-MNIST's largest is 45 MiB
 GZIP_MAGIC = b"\x1f\x8b"
@@ -39,6 +41,7 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
     """
     path = Path(path)
     try:
+        require_ordinary(path)
         with path.open("rb") as raw:
             start = raw.read(16)
             raw.seek(0)

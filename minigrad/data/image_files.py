@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kernels.layout import Array
+from minigrad.files import require_ordinary
+from minigrad.messages import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,6 +23,11 @@ SIDE = 28
 FORMATS = ("PNG", "JPEG")
 SAME = round(0.05 * 255)
 """How far a grey value may be from the background's and still be background; the share is the authors'."""
+
+
+LARGEST_SIDE = 2048
+"""Larger pictures are made smaller at once, or some arrays of numbers that a file of a few kilobytes asks for would
+fill the memory."""
 
 
 class ImageFileError(ValueError):
@@ -48,15 +55,16 @@ def read_image(path: Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of broken EXIF data, which Pillow passes over
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            require_ordinary(path)
             pixels = np.asarray(_grey(path))
     except FileNotFoundError:
         raise ImageFileError(f"{path}: no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageFileError(f"{path}: too large: {error}") from None
+        raise ImageFileError(f"{path}: too large: {plain(error)}") from None
     except UnidentifiedImageError:
         raise ImageFileError(f"{path}: expected a PNG or JPEG image") from None
     except Exception as error:  # whatever Pillow stumbles over in what is broken further in: it has no error of its own
-        raise ImageFileError(f"{path}: cannot be read as an image: {error}") from None
+        raise ImageFileError(f"{path}: cannot be read as an image: {plain(error)}") from None
     background = int(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
     inverted = background > 127
     if inverted:
@@ -69,11 +77,14 @@ def read_image(path: Path) -> Picture:
 def _grey(path: Path) -> "Image":
     from PIL import Image, ImageOps
 
-    with Image.open(path, formats=FORMATS) as file:
-        image = ImageOps.exif_transpose(file)
+    with Image.open(path, formats=FORMATS) as image:
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    colours = image.convert("RGBA")
+        colours = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGBA")
+    else:
+        colours = image.convert("RGBA")
+    if (factor := -(-max(colours.size) // LARGEST_SIDE)) > 1:
+        colours = colours.reduce(factor)
     grey, opaque = (np.asarray(colours.convert("LA"))[..., channel].astype(float) for channel in (0, 1))
     behind = "black" if (grey * opaque).sum() > 127 * opaque.sum() else "white"
     return Image.alpha_composite(Image.new("RGBA", colours.size, behind), colours).convert("L")

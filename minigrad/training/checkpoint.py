@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from kernels.layout import Array
-from minigrad import optim, random, state
+from minigrad import optim, random, state, strict_json
 from minigrad.array_files import CHECKSUM, ArrayFileError, load_arrays, save_arrays
+from minigrad.messages import plain, shown
 from minigrad.nn import Module
 
 NAME = "checkpoint.safetensors"
@@ -31,7 +32,7 @@ class Position:
     """Where a run is: `batch` batches of epoch `epoch` (both from 0) are done, and what those summed up to.
 
     step: optimiser steps since the beginning. loss_sum: of each image's loss; head_sums: that of each classifier by
-    name, where the network has several. seconds: training time of this epoch.
+    name, where the network has several. seconds: training time of this epoch. ValueError if no run can be there.
     """
 
     epoch: int = 0
@@ -42,6 +43,16 @@ class Position:
     images: int = 0
     seconds: float = 0.0
     head_sums: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        counts = (self.epoch, self.batch, self.step, self.correct, self.images)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError(f"epoch, batch, step, correct, images: given {shown(counts)}, expected counts")
+        if self.correct > self.images or bool(self.batch) != bool(self.images) or self.batch > self.step:
+            raise ValueError(f"epoch, batch, step, correct, images: given {shown(counts)}, which contradict each other")
+        heads = self.head_sums.values() if isinstance(self.head_sums, dict) else (self.head_sums,)
+        if not all(type(number) in (int, float) for number in (self.loss_sum, self.seconds, *heads)):
+            raise ValueError("loss_sum, seconds, head_sums: expected numbers, and those of classifiers by name")
 
     def next_epoch(self) -> None:
         """Begin the next epoch, with empty sums."""
@@ -86,11 +97,11 @@ def load(
     """
     arrays, header = _read(path)
     try:
-        run = json.loads(header[HEADER])
+        run = strict_json.parse(header[HEADER])
         position = Position(**run["position"])
-        seed, calls = run["random"]
+        seed, calls = random.checked_state(*run["random"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its header does not tell where the run was ({error!r})") from None
+        raise CheckpointError(f"{path}: its header does not tell where the run was ({plain(repr(error))})") from None
     own = _named(model=model.state_arrays(), optimizer=optimizer.state_arrays())
     if average:
         own |= _named(average=average.state_arrays())

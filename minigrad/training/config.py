@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
-from minigrad import optim
+from minigrad import optim, strict_json
 from minigrad.data import Augmentation
-from minigrad.files import write_atomically
+from minigrad.files import read_bounded, write_atomically
+from minigrad.messages import plain, shown
 from minigrad.nn import Module
 
 OPTIMIZERS: dict[str, dict[str, float]] = {
@@ -24,6 +25,11 @@ LIMITS = {
     "averaging": 1, "seed": 2**64, "hold_out": math.inf,
 }  # fmt: skip
 """Settings that may be 0, and what they stay below. Other numbers are above 0."""
+LARGEST = {"image_size": 1024, "in_channels": 64, "num_classes": 10_000}
+"""What decides how large a network is, lest a stranger's settings fill the memory."""
+MOST_BYTES = 2**20
+"""Of a file of settings."""
+
 
 
 class Builder(Protocol):
@@ -87,15 +93,17 @@ class Config:
             value = getattr(self, name)
             allowed = {float: int | float, dict[str, Any]: dict}.get(expected, expected)
             if not isinstance(value, allowed) or (isinstance(value, bool) and expected is not bool):
-                raise ConfigError(f"{name}: given {value!r}, expected {expected}")
+                raise ConfigError(f"{name}: given {shown(value)}, expected {expected}")
             if name in LIMITS:
                 if not 0 <= value < LIMITS[name]:
-                    raise ConfigError(f"{name}: given {value!r}, expected 0 or more, and below {LIMITS[name]}")
+                    raise ConfigError(f"{name}: given {shown(value)}, expected 0 or more, and below {LIMITS[name]}")
             elif isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < math.inf:
-                raise ConfigError(f"{name}: given {value!r}, expected more than 0")
+                raise ConfigError(f"{name}: given {shown(value)}, expected more than 0")
+            if name in LARGEST and value > LARGEST[name]:
+                raise ConfigError(f"{name}: given {shown(value)}, expected at most {LARGEST[name]}")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
-                raise ConfigError(f"{name}: given {getattr(self, name)!r}, expected one of {tuple(known)}")
+                raise ConfigError(f"{name}: given {shown(getattr(self, name))}, expected one of {tuple(known)}")
         try:
             self.augmentation  # noqa: B018  (checks its own values)
         except ValueError as error:
@@ -118,7 +126,7 @@ class Config:
                 in_channels=self.in_channels, num_classes=self.num_classes, image_size=self.image_size, **self.model
             )
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.network}: {error}") from error
+            raise ConfigError(f"{self.network}: {plain(error)}") from error
 
     def build_optimizer(self, model: Module) -> optim.Optimizer:
         """The optimiser named by `optimizer`, over all parameters of the model."""
@@ -151,18 +159,18 @@ class Config:
         """
         path = run / "config.json"
         try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
+            settings = strict_json.parse(read_bounded(path, MOST_BYTES))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; expected the folder of a training run") from None
         except ValueError as error:
-            raise ConfigError(f"{path}: not JSON: {error}") from None
+            raise ConfigError(f"{path}: not JSON: {plain(error)}") from None
         if not isinstance(settings, dict):
             raise ConfigError(f"{path}: given a {type(settings).__name__}, expected settings by name")
         names = {each.name for each in dataclasses.fields(cls)}
         if unknown := settings.keys() - names:
-            raise ConfigError(f"{path}: given {sorted(unknown)}, expected some of {sorted(names)}")
+            raise ConfigError(f"{path}: given {shown(sorted(unknown))}, expected some of {sorted(names)}")
         if settings.get("network") != network:
-            raise ConfigError(f"{path}: the run is of a {settings.get('network')}, expected a {network}")
+            raise ConfigError(f"{path}: the run is of a {shown(settings.get('network'))}, expected a {network}")
         try:
             return cls(**settings)
         except ConfigError as error:

@@ -15,6 +15,7 @@ from rich.console import Console
 import kernels
 from kernels.layout import Array
 from minigrad import device
+from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
 from minigrad.profiler import Profiler
@@ -92,7 +93,8 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the run's checkpoint, or the one before if it is damaged; without one, from the beginning.
-        CheckpointError if there are some and none can be used."""
+        CheckpointError if there are some and none can be used, MetricsError if the run's metrics cannot."""
+        self._metrics()
         if position := self.files.load(self.model, self.optimizer, self.average):
             self.position = position
             self.schedule.go_to(self.position.step)
@@ -173,6 +175,7 @@ class Trainer:
 
     def _step(self, x: Array, y: Array) -> None:
         """One step of the optimiser: (N, C, S, S) images and (N,) labels. What it came to is in the log."""
+        self._last_batch = x, y
         total, heads = score(self.model(Tensor(x)), y, self.config.label_smoothing)
         self.log.note(self.position.step + 1, self.optimizer.lr, y, total, heads)
         self.optimizer.zero_grad()
@@ -188,7 +191,7 @@ class Trainer:
         at = self.position
         for record in self.log.read():
             if not math.isfinite(record.loss):
-                raise self._diverged(f"the loss is {record.loss}", record.step, record.rate)
+                raise self._diverged(f"the loss is {record.loss}; {self._origin()}", record.step, record.rate)
             at.images, at.correct = at.images + record.images, at.correct + record.correct
             at.loss_sum += record.loss * record.images
             for name, loss in record.head_losses.items():
@@ -214,13 +217,15 @@ class Trainer:
         results = {self.tested: self._evaluate()}
         if self.average:
             with averaged.averaged(self.model, self.average, self.train_images, self.config):
-                results[f"averaged_{self.tested}"] = self._evaluate()
+                results[self._tests[-1]] = self._evaluate()
                 self._guarded(self.files.save_averaged, self.model)
         record: dict[str, Any] = {
             "epoch": at.epoch + 1, "train_loss": at.loss_sum / at.images, "train_accuracy": at.correct / at.images,
         }  # fmt: skip
         record |= {f"train_{name}_loss": total / at.images for name, total in at.head_sums.items()}
         for name, result in results.items():
+            if not math.isfinite(result.loss):
+                raise self._diverged(f"the {name} loss is {result.loss}", at.step, self.optimizer.lr)
             record |= {f"{name}_loss": result.loss, f"{name}_accuracy": result.accuracy}
         record |= {
             "images_per_second": at.images / at.seconds, "seconds": at.seconds + time.perf_counter() - began,
@@ -233,17 +238,30 @@ class Trainer:
             f"{', '.join(tests)}, {record['seconds']:.0f} s"
         )
         last = [*results.values()][-1]
-        self.files.write("pictures", self._draw, [*results], last)
+        self.files.write("pictures", self._draw, last)
         at.next_epoch()
         self._save()
         if self.board:
             self.board.add("epoch", record)  # after it is saved, or a run that ends in between would add it twice
         return last
 
-    def _draw(self, tested: list[str], last: Evaluation) -> None:
+    @property
+    def _tests(self) -> list[str]:
+        """What is tested after each epoch, by its name in the metrics."""
+        return [self.tested, *([f"averaged_{self.tested}"] if self.average else [])]
+
+    def _metrics(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The run's steps and epochs so far, with all that its pictures show. MetricsError if something is missing."""
+        results = (f"{name}_{figure}" for name in self._tests for figure in ("loss", "accuracy"))
+        folder = self.files.folder
+        return (
+            metrics.read(folder / metrics.STEPS, "step", "loss", "accuracy"),
+            metrics.read(folder / metrics.EPOCHS, "epoch", "step", *results),
+        )
+
+    def _draw(self, last: Evaluation) -> None:
         run = self.files.folder
-        steps, epochs = (metrics.read(run / name) for name in (metrics.STEPS, metrics.EPOCHS))
-        plots.curves(run / "curves.png", steps, epochs, tested)
+        plots.curves(run / "curves.png", *self._metrics(), self._tests)
         plots.confusion(run / "confusion.png", last.confusion, CLASS_NAMES)
 
     def _evaluate(self) -> Evaluation:
@@ -267,6 +285,17 @@ class Trainer:
         if self.stopping:
             self.files.require_written(f"stopped after step {self.position.step}")
             raise Stopped(f"stopped after step {self.position.step}, saved in {self.files.checkpoint}")
+
+    def _origin(self) -> str:
+        """Where the last batch first meets a number that is not finite, in words. The weights are as they were then: an
+        optimiser that is told of such a loss changes nothing."""
+        x, y = self._last_batch
+        try:
+            with detect_anomaly():
+                score(self.model(Tensor(x)), y, self.config.label_smoothing)
+        except AnomalyError as error:
+            return str(error)
+        return "done again, the step has only finite numbers"
 
     def _diverged(self, what: str, step: int, rate: float) -> Diverged:
         return Diverged(

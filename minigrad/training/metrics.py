@@ -5,10 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from minigrad.files import write_atomically
+from minigrad import strict_json
+from minigrad.files import read_bounded, write_atomically
+from minigrad.messages import plain, shown
 
 EPOCHS = "metrics.jsonl"
 STEPS = "steps.jsonl"
+MOST_BYTES = 2**28
+"""Of a metrics file: some two million steps."""
 
 
 class MetricsError(ValueError):
@@ -29,27 +33,34 @@ def append(path: Path, record: dict[str, Any]) -> None:
             raise
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """All records; none if there is no file. A last line without its end, as a kill leaves it, is passed over."""
+def read(path: Path, *numbers: str) -> list[dict[str, Any]]:
+    """All records; none if there is no file. A last line without its end, as a kill leaves it, is passed over.
+
+    numbers: what each record must have, as a number. MetricsError if one has not, or is no JSON object; OSError if the
+    file cannot be read, or has more than MOST_BYTES.
+    """
     if not path.exists():
         return []
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break
+    for number, line in enumerate(read_bounded(path, MOST_BYTES).split(b"\n")[:-1], start=1):
         try:
-            record = json.loads(line)
+            record = strict_json.parse(line)
         except ValueError as error:
-            raise MetricsError(f"{path}: line {number}: not JSON: {error}") from None
+            raise MetricsError(f"{path}: line {number}: not JSON: {plain(error)}") from None
         if not isinstance(record, dict):
             raise MetricsError(f"{path}: line {number}: expected a JSON object")
+        for name in numbers:
+            if not isinstance(value := record.get(name), int | float) or isinstance(value, bool):
+                raise MetricsError(f"{path}: line {number}: {name}: given {shown(value)}, expected a number")
         records.append(record)
     return records
 
 
 def keep(path: Path, key: str, most: int) -> None:
-    """Drop the records whose `key` is above `most`: what a run did after the checkpoint that it goes on from."""
-    records = read(path)
-    kept = [json.dumps(record) + "\n" for record in records if record.get(key, 0) <= most]
+    """Drop the records whose `key` is above `most`: what a run did after the checkpoint that it goes on from.
+
+    MetricsError, with the file as it was, if a record's `key` is no number.
+    """
+    kept = [json.dumps(record) + "\n" for record in read(path, key) if record[key] <= most]
     if path.exists():
         write_atomically(path, "".join(kept).encode())

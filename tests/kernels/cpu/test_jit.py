@@ -63,6 +63,33 @@ def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -
     assert str(in_the_way) not in result.stderr
 
 
+@needs_xdg
+@pytest.mark.parametrize("whose", ["everybody's", "a link", "another user's"])
+def test_machine_code_is_never_taken_from_a_folder_that_others_can_write_to(tmp_path: Path, whose: str) -> None:
+    cache, temporary = tmp_path / "cache", tmp_path / "temporary"
+    folders = cache / "minigrad" / "compiled", temporary / f"minigrad-{os.getuid()}"
+    for folder in folders:
+        folder.parent.mkdir(parents=True)
+        if whose == "a link":
+            (tmp_path / "elsewhere").mkdir(exist_ok=True)
+            folder.symlink_to(tmp_path / "elsewhere")
+            continue
+        folder.mkdir()
+        if whose == "everybody's":
+            folder.chmod(0o777)
+        elif os.getuid() == 0:
+            os.chown(folder, 12345, -1)
+        else:
+            pytest.skip("only root can give a folder away")
+    moved = f"import tempfile; tempfile.tempdir = {str(temporary)!r}"
+    code = f"{moved}; from kernels.cpu import jit; print(jit.CACHE_FOLDER)"
+    chosen = Path(run(code, cache).stdout.strip())
+    assert chosen.parent == temporary
+    assert chosen.name.startswith("minigrad-")
+    assert chosen not in folders
+    assert chosen.stat().st_mode & 0o777 == 0o700
+
+
 def test_numbas_own_cache_setting_is_left_alone() -> None:
     assert str(numba.config.CACHE_DIR) != str(jit.CACHE_FOLDER)
 

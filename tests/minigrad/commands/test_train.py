@@ -275,7 +275,7 @@ def test_what_cannot_be_resumed_is_said(tmp_path: Path, capsys: pytest.CaptureFi
 
     train(tmp_path / "run", "--epochs", "1")
     assert run(OtherNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 1
-    assert "the run is of a SmallNet, expected a OtherNet" in capsys.readouterr().err
+    assert "the run is of a 'SmallNet', expected a OtherNet" in capsys.readouterr().err
 
 
 def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,7 @@ def as_file(path: Path, model: Module, **changed: Any) -> Path:
         ({"fc__bins": np.zeros(2)}, r"missing none, unexpected \['fc\.bins'\]"),
         ({"fc__bias": np.zeros(9, np.float32)}, r"fc\.bias: given float32 \(9,\), expected float32 \(10,\)"),
         ({"fc__bias": np.zeros(10)}, r"fc\.bias: given float64 \(10,\), expected float32 \(10,\)"),
-        ({"fc__bias": np.zeros(10, np.float16)}, r"fc\.bias: given dtype F16, expected one of float32, float64, "),
+        ({"fc__bias": np.zeros(10, np.float16)}, r"'fc\.bias': given dtype F16, expected one of float32, float64, "),
     ],
 )
 def test_a_file_that_does_not_fit_changes_nothing(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_weights_of_half_precision_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"fc.bias": torch.zeros(10, dtype=torch.bfloat16)}, tmp_path / "w")
-    with pytest.raises(ArrayFileError, match=r"fc\.bias: given dtype BF16, expected one of float32"):
+    with pytest.raises(ArrayFileError, match=r"'fc\.bias': given dtype BF16, expected one of float32"):
         load_weights(small(1), tmp_path / "w")
 
 

@@ -54,7 +54,7 @@ def test_a_run_that_is_older_than_a_setting_has_its_default(tmp_path: Path) -> N
         ({"train_limit": -1}, "train_limit: given -1"),
         ({"optimizer": "rmsprop"}, "optimizer: given 'rmsprop', expected one of"),
         ({"epocs": 3}, r"given \['epocs'\], expected some of \['averaging', "),
-        ({"network": "LeNet"}, "the run is of a LeNet, expected a GoogLeNet"),
+        ({"network": "LeNet"}, "the run is of a 'LeNet', expected a GoogLeNet"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path, setting: dict[str, object], message: str) -> None:
