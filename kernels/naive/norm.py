@@ -20,12 +20,13 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each channel over everything else: (..., C) -> two (C,)."""
     *places, channels = x.shape
     count = math.prod(places)
-    mean, variance = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
+    total, squares = np.zeros(channels), np.zeros(channels)  # in float64: the mean of equal numbers is that number
     for index in np.ndindex(x.shape):
-        mean[index[-1]] += x[index] / count
+        total[index[-1]] += x[index]
+    mean = total / count
     for index in np.ndindex(x.shape):
-        variance[index[-1]] += (x[index] - mean[index[-1]]) ** 2 / count
-    return mean, variance
+        squares[index[-1]] += (x[index] - mean[index[-1]]) ** 2
+    return mean.astype(x.dtype), (squares / count).astype(x.dtype)
 
 
 def batch_norm(

@@ -31,13 +31,13 @@ class WeightAverage:
     def step(self, halted: Array | None = None) -> None:
         """Move the average towards the parameters. Where `halted`, (1,) int64, is not 0, it stays as it is."""
         step = int(self._steps[0])
-        self._steps += 1
         share = 1 - min(self.decay, (1 + step) / (10 + step)) if step else 1.0
         params = [parameter.data for parameter in self.params]
         with device.holding(*params):
             # a + share * (p - a) is what gradient descent makes of `a` with rate -share, gradient p and decay -1: one
             # kernel for all arrays, which is there already.
             kernels.serving(*params).sgd_step(self.averages, params, [], -share, 0.0, -1.0, False, halted)
+        self._steps += 1
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -46,18 +46,24 @@ class Optimizer:
     def step(self, halted: Array | None = None) -> None:
         """Move every parameter that has a gradient, in place: in one call those that have made equally many steps.
 
+        ValueError, with nothing moved, if a gradient has not its parameter's shape and dtype.
         Where `halted`, an int64 array (1,) beside the parameters, is not 0, parameters and state stay as they are.
         """
         live = [index for index, parameter in enumerate(self.params) if parameter.grad is not None]
-        self._steps[live] += 1
-        for step in np.unique(self._steps[live]).tolist():
-            chosen = [index for index in live if self._steps[index] == step]
+        for index in live:
+            data, grad = self.params[index].data, self.params[index].grad
+            if grad is not None and (grad.shape, grad.dtype) != (data.shape, data.dtype):
+                given, expected = (f"{array.dtype} {array.shape}" for array in (grad, data))
+                raise ValueError(f"params: number {index}: given a gradient that is {given}, expected {expected}")
+        for done in np.unique(self._steps[live]).tolist()[::-1]:  # so that nobody is among the next ones again
+            chosen = [index for index in live if self._steps[index] == done]
             params = [self.params[index].data for index in chosen]
             grads = [self.params[index].grad for index in chosen]
             slots = {name: [arrays[index] for index in chosen] for name, arrays in self.state.items()}
             table = kernels.serving(*params, *grads, *itertools.chain(*slots.values()))
             with device.holding(*params):
-                self._update(table, step, params, grads, slots, halted)
+                self._update(table, done + 1, params, grads, slots, halted)
+            self._steps[chosen] += 1  # now that it is done
 
     def _update(
         self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],

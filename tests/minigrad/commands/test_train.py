@@ -1,12 +1,16 @@
 """The train command, from its command line to the files of a run."""
 
+import math
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +196,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, capsys: pytest.
     assert "epoch 1" in message
     assert "learning rate" in message
     assert "nothing was saved yet" in message
+    assert re.search(r"the loss is (nan|inf); <\w+ in (conv1|conv2|fc)>: forward ", message), message
 
 
 def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
@@ -205,7 +210,23 @@ def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
     assert f"the last good checkpoint is {out / checkpoint.NAME}" in message
     assert "step 1" in message
     assert "learning rate 1e+30" in message
+    assert re.search(r"; <\w+ in (conv1|conv2|fc)>: forward (made|was given) [\d,]+ (NaN|infinite)", message), message
     assert all(np.isfinite(array).all() for array in weights(out).values())
+
+
+def test_a_test_loss_that_is_not_finite_stops_the_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluated = loop.evaluate
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        return replace(evaluated(*arguments, **options), loss=math.inf)
+
+    monkeypatch.setattr(loop, "evaluate", broken)
+    assert train(tmp_path / "run", "--epochs", "3") == 1
+    message = capsys.readouterr().err
+    assert "(epoch 1)" in message
+    assert "the test loss is inf; the last good checkpoint is" in message
 
 
 @pytest.mark.parametrize(
