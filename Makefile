@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test explain bench docs browser proof gpu-check lint
+.PHONY: train test test-lowest explain bench docs browser proof gpu-check lint
 
 ## train: GoogLeNet learns from 20,000 real images, one epoch; `$(BIN)/python googlenet.py` for all 60,000
 train: .venv/.run
@@ -11,6 +11,10 @@ train: .venv/.run
 ## test: the whole test suite
 test: .venv/.test
 	$(BIN)/python -m pytest
+
+## test-lowest: the tests again, with the lowest versions that setup.cfg allows, in .venv-lowest
+test-lowest: .venv-lowest/.test
+	.venv-lowest/bin/python -m pytest
 
 ## explain: one step of a fresh GoogLeNet as a page to walk through, explained/index.html
 explain: .venv/.run
@@ -52,6 +56,12 @@ lint: .venv/.lint
 
 .venv/.test: .venv/.python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[test,torch]'
+	@touch $@
+
+.venv-lowest/.test: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	sed -En 's/^ +([A-Za-z0-9-]+) >= ([0-9.]+).*/\1==\2/p' setup.cfg > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/lowest.txt -e '.[test,torch]'
 	@touch $@
 
 .venv/.docs: .venv/.python setup.cfg pyproject.toml

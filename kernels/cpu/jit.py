@@ -7,7 +7,7 @@ any number of threads, and a worker that is held up is helped by the others.
 
 Floating-point rules stay those of IEEE 754, except that a * b + c may be rounded once instead of twice ("contract").
 Machine code is kept on disk in a folder named after the contents of kernels/cpu, because Numba itself does not notice
-when a function that a kernel calls has changed.
+when a function that a kernel calls has changed, and after Numba's version, lest two versions overwrite each other's.
 """
 
 import functools
@@ -39,7 +39,7 @@ def _cache_folder() -> Path:
 
     Never one that others can write to: Numba unpickles what it finds there, and would run their code.
     """
-    version = hashlib.sha256()
+    version = hashlib.sha256(numba.__version__.encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         version.update(source.read_bytes())
     name = f"cpu-{version.hexdigest()[:16]}"
