@@ -13,8 +13,8 @@ FOLDER = Path(__file__).parent / "data" / "fashion-mnist"
 def describe(file: fashion_mnist.DataFile) -> fashion_mnist.DataFile:
     """The table's entry for the cut file of that name."""
     count = 400 if "train" in file.name else 200
-    md5 = hashlib.md5(gzip.decompress((FOLDER / file.name).read_bytes())).hexdigest()
-    return dataclasses.replace(file, shape=(count, *file.shape[1:]), md5=md5)
+    sha256 = hashlib.sha256(gzip.decompress((FOLDER / file.name).read_bytes())).hexdigest()
+    return dataclasses.replace(file, shape=(count, *file.shape[1:]), sha256=sha256)
 
 
 FILES = tuple(describe(file) for file in fashion_mnist.FILES)

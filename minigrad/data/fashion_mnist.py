@@ -26,23 +26,35 @@ CLASS_NAMES = (
 
 @dataclass(frozen=True)
 class DataFile:
-    """One of the four files: its name, the shape of its array, and the MD5 of the IDX file inside the gzip file.
+    """One of the four files: its name, the shape of its array, and the SHA-256 of the IDX file inside the gzip file.
 
-    Not the MD5 of the gzip file itself: Debian packed the same contents anew, into other bytes.
+    Not that of the gzip file itself: Debian packed the same contents anew, into other bytes.
     """
 
     name: str
     shape: tuple[int, ...]
-    md5: str
+    sha256: str
 
 
 # In the order of FashionMNIST's fields.
 FILES = (
-    DataFile("train-images-idx3-ubyte.gz", (60000, 28, 28), "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
-    DataFile("train-labels-idx1-ubyte.gz", (60000,), "9018921c3c673c538a1fc5bad174d6f9"),
-    DataFile("t10k-images-idx3-ubyte.gz", (10000, 28, 28), "8181f5470baa50b63fa0f6fddb340f0a"),
-    DataFile("t10k-labels-idx1-ubyte.gz", (10000,), "15d484375f8d13e6eb1aabb0c3f46965"),
-)
+    DataFile(
+        "train-images-idx3-ubyte.gz", (60000, 28, 28),
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ),
+    DataFile(
+        "train-labels-idx1-ubyte.gz", (60000,),
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    DataFile(
+        "t10k-images-idx3-ubyte.gz", (10000, 28, 28),
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    DataFile(
+        "t10k-labels-idx1-ubyte.gz", (10000,),
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+)  # fmt: skip
 ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -108,11 +120,11 @@ def _read(path: Path, file: DataFile) -> np.ndarray:
     if array.shape != file.shape:
         raise DataError(f"{path}: expected the shape {file.shape}, found {array.shape}")
     # The reader accepts no second way of writing the same array, so the file's bytes follow from the array.
-    digest = hashlib.md5(idx_header(array.shape), usedforsecurity=False)
+    digest = hashlib.sha256(idx_header(array.shape))
     digest.update(array.data)
-    if digest.hexdigest() != file.md5:
+    if digest.hexdigest() != file.sha256:
         raise DataError(
-            f"{path}: expected the MD5 {file.md5} (unpacked), found {digest.hexdigest()}. "
+            f"{path}: expected the SHA-256 {file.sha256} (unpacked), found {digest.hexdigest()}. "
             "This may be other data under Fashion-MNIST's file names: MNIST's digits have the same names and shapes"
         )
     return array

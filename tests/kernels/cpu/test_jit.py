@@ -65,7 +65,7 @@ def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -
 
 @needs_xdg
 @pytest.mark.parametrize("whose", ["everybody's", "a link", "another user's"])
-def test_machine_code_is_never_taken_from_a_folder_that_others_can_write_to(tmp_path: Path, whose: str) -> None:
+def test_machine_code_is_not_taken_from_folders_of_others(tmp_path: Path, whose: str) -> None:
     cache, temporary = tmp_path / "cache", tmp_path / "temporary"
     folders = cache / "minigrad" / "compiled", temporary / f"minigrad-{os.getuid()}"
     for folder in folders:
