@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "idx, a header of 2^60 bytes": ("idx", IMAGES + struct.pack(">III", 2**20, 2**20, 2**20), "expected at most"),
     "idx, a bomb": ("idx", gzip.compress(IMAGES + struct.pack(">III", 1, 1, 1) + bytes(2**26)), "found more"),
     "idx, no end": ("idx", gzip.compress(IMAGES + struct.pack(">III", 1, 2, 2) + bytes(4))[:-1], "end-of-stream"),
-    "weights, a header of 2^60 bytes": ("weights", struct.pack("<Q", 2**60) + b"{}", "header too large"),
+    "weights, a header of 2^60 bytes": ("weights", struct.pack("<Q", 2**60) + b"{}", "(?i)header ?too ?large"),
     "weights, 2^60 numbers": ("weights", safetensors(one_array(shape=(2**60,), end=2**62)), "not a readable"),
     "weights, no numbers in 2^62 rows": ("weights", safetensors(one_array(shape=(0, 2**62), end=0)), "too big"),
     "weights, 70 axes": ("weights", safetensors(one_array(shape=(1,) * 70), bytes(4)), "maximum supported dimension"),
@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "image, more than a camera makes": ("image", png(10**4, 10**4), "too large: Image size"),
     "image, no pixels in it": ("image", png(9000, 9000, zlib.compress(b"")), "cannot be read"),
     "image, a text of 100 MB": (
-        "image", png(1, 1, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))), "Decompressed data too large",
+        "image", png(1, 1, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))), "(?i)data too large",
     ),
 }  # fmt: skip
 
