@@ -24,6 +24,7 @@ class ArrayFileError(ValueError):
 
 CHECKSUM = "sha256"
 """Its name in the header."""
+MOST_HEADER_BYTES = 2**22
 
 
 def save_arrays(
@@ -50,8 +51,9 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
     try:
         require_ordinary(path)
+        header_json = _raw_header(path)
         with safetensors.safe_open(path, framework="numpy") as file:
-            strict_json.parse(_raw_header(path))  # safetensors takes the last of several arrays with one name
+            strict_json.parse(header_json)  # safetensors takes the last of several arrays with one name
             names = list(file.keys())
             for name in names:
                 dtype = file.get_slice(name).get_dtype()
@@ -76,9 +78,11 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 
 def _raw_header(path: Path) -> bytes:
-    """The JSON at the beginning of a file that safetensors has found to be one of its own."""
+    """The JSON at the beginning of the file. ValueError if it is longer than any network needs."""
     with path.open("rb") as file:
-        return file.read(int.from_bytes(file.read(8), "little"))
+        if (length := int.from_bytes(file.read(8), "little")) > MOST_HEADER_BYTES:
+            raise ValueError(f"a header of {length:,} bytes, expected at most {MOST_HEADER_BYTES:,}")
+        return file.read(length)
 
 
 def _checksum(arrays: Mapping[str, Array], header: Mapping[str, str]) -> str:

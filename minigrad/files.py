@@ -3,8 +3,8 @@
 import contextlib
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 
@@ -26,29 +26,61 @@ def read_bounded(path: Path, most: int) -> bytes:
     return content
 
 
+def require_no_links(folder: Path) -> None:
+    """OSError if there is a symbolic link in the folder or below. Who writes through one that a stranger has put there
+    writes to a file of the stranger's choice."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "Is a link, and what is written there would go elsewhere", str(path))
+
+
 def write_atomically(path: Path, content: bytes, previous: Path | None = None) -> None:
     """Replace the file at `path`, by way of a temporary file beside it. If this fails, the old file stays. OSError.
 
-    A symbolic link stays one, and the file that it leads to is replaced. previous: where the old file goes, if it shall
-    be kept. At every moment one of the two is whole.
+    A symbolic link stays one, and the file that it leads to is replaced. previous: in the same folder, where the old
+    file goes, if it shall be kept.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "There is something else than a file", str(path))
+    temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+        file = temporary.open("xb")  # with the rights that the user's files have
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # and not the temporary file's name
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else can read
         if previous and target.exists():
-            os.replace(target, previous)
+            _keep(target, previous)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         raise
+    with contextlib.suppress(OSError):  # where a folder can be flushed, so that the new name survives a power cut
+        _flush_folder(target.parent)
+
+
+def _keep(target: Path, previous: Path) -> None:
+    """Make `previous` a second name of the file, in one step, so that the first one is never without a file."""
+    second = previous.with_name(f".{previous.name}-{secrets.token_hex(4)}")
+    try:
+        os.link(target, second)
+    except OSError:  # a file system without second names: for a moment there is only `previous`
+        os.replace(target, previous)
+        return
+    try:
+        os.replace(second, previous)
+    finally:
+        second.unlink(missing_ok=True)  # where both were the same file already, nothing was replaced
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -134,10 +134,10 @@ def test_a_loss_that_is_not_finite_stops_the_updates(
     monkeypatch.setattr(googlenet.GoogLeNet, "forward", forward)
     folder = run("diverged", "--device", "gpu", status=1)
     assert "step 4 (epoch 1)" in (said := capsys.readouterr().err)
-    assert "the loss is nan; nothing was saved yet" in said
+    assert "the loss is nan; the last batch, tried again, has only finite numbers; nothing was saved yet" in said
     assert not (folder / NAME).exists()
     assert len(losses(folder)) == 3
-    assert len(kept) == STEPS, "the steps behind it ran, for nobody knew"
+    assert len(kept) == STEPS + 1, "the steps behind it ran, for nobody knew, and then one to see where it began"
     for name, before in kept[3].items():
         np.testing.assert_array_equal(kept[-1][name], before)
         assert not np.array_equal(kept[0][name], before), "and the steps before it learned"

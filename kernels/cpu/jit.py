@@ -10,6 +10,7 @@ Machine code is kept on disk in a folder named after the contents of kernels/cpu
 when a function that a kernel calls has changed, and after Numba's version, lest two versions overwrite each other's.
 """
 
+import contextlib
 import functools
 import getpass
 import hashlib
@@ -28,9 +29,10 @@ import numba
 import platformdirs
 from llvmlite import ir
 from numba.core import cgutils, event, types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
-OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 UNUSED_DAYS = 30
 
 
@@ -53,21 +55,44 @@ def _cache_folder() -> Path:
             continue
         if os.access(parent / name, os.W_OK) and _is_ours(parent) and _is_ours(parent / name):
             for other in parent.glob("cpu-*"):
-                if other.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
-                    shutil.rmtree(other, ignore_errors=True)
+                with contextlib.suppress(OSError):  # gone already, or a link to nowhere
+                    if other.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+                        shutil.rmtree(other, ignore_errors=True)
             return parent / name
     return Path(tempfile.mkdtemp(prefix="minigrad-"))
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder, and no link to one, is this user's, and not everybody may write to it."""
+    """Whether a folder, and no link to one, is this user's, and not everybody may write to it; from now on, no group
+    may either."""
     status = folder.lstat()
     owned = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-    return owned and stat.S_ISDIR(status.st_mode) and not status.st_mode & stat.S_IWOTH
+    if not owned or not stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IWOTH:
+        return False
+    if status.st_mode & stat.S_IWGRP:
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)
+    return True
 
 
 CACHE_FOLDER = _cache_folder()
 _one_at_a_time = threading.Lock()
+
+
+class _Cache(FunctionCache):
+    """Numba's disk cache, without which all works, only later: a disk that is full, or a file that a power cut left
+    empty, is no error."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling half a file comes to
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(Exception):
+            super().save_overload(sig, data)
 
 
 def _jit(function: Callable[..., Any], **options: Any) -> Any:
@@ -75,7 +100,9 @@ def _jit(function: Callable[..., Any], **options: Any) -> Any:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        return numba.njit(**OPTIONS, **options)(function)
+        dispatcher = numba.njit(**OPTIONS, **options)(function)
+        dispatcher._cache = _Cache(function)
+        return dispatcher
     finally:
         numba.config.CACHE_DIR = before
 

@@ -1,6 +1,7 @@
 """The command line that googlenet.py and the examples share: one file a command, each taking a model builder."""
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -18,10 +19,12 @@ def run(builder: Builder, arguments: Sequence[str]) -> int:
     name, rest = ("train", arguments)
     if arguments and arguments[0] in COMMANDS:
         name, rest = arguments[0], arguments[1:]
-    try:
-        kernels.load(kernels.backend.current())
-    except ValueError as error:
-        print(f"error: MINIGRAD_BACKEND: {error}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's letters cannot write is no error
+            stream.reconfigure(errors="backslashreplace")
+    if (backend := kernels.backend.current()) not in kernels.BACKENDS:
+        expected = f"expected one of {', '.join(kernels.BACKENDS)}; --device says where to compute"
+        print(f"error: MINIGRAD_BACKEND: given {backend!r}, {expected}", file=sys.stderr)
         return 1
     command = importlib.import_module(f"minigrad.commands.{name}")
     try:
@@ -29,6 +32,9 @@ def run(builder: Builder, arguments: Sequence[str]) -> int:
         return status
     except command.ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"error: memory is full. {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -78,6 +78,13 @@ def rate(text: str) -> float:
     return value
 
 
+def shown_path(text: str) -> Path:
+    """An option that is a file or a folder, whose name can be shown as it is: without a terminal's commands."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"given {text!a}, expected a name of characters that can be printed")
+    return Path(text)
+
+
 def output_file(text: str) -> Path:
     """An option that is a file to write, so that what leads to it is not computed in vain."""
     path = Path(text)

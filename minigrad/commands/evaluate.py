@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from rich.table import Table
@@ -17,6 +16,7 @@ from minigrad.commands.arguments import (
     output_file,
     plain_console,
     program,
+    shown_path,
     thread_count,
 )
 from minigrad.commands.trained import add_raw, load_trained
@@ -33,7 +33,7 @@ ERRORS = (DataError, CheckpointError, ConfigError, device.DeviceError, OSError)
 def parser() -> argparse.ArgumentParser:
     """All options of `evaluate`."""
     p = argparse.ArgumentParser(prog=program("evaluate"), description="Test trained models.")
-    p.add_argument("runs", type=Path, metavar="RUN", nargs="+",
+    p.add_argument("runs", type=shown_path, metavar="RUN", nargs="+",
                    help="folder of a training run; several are an ensemble, which predicts the mean of what each does")
     p.add_argument("--tta", action="store_true",
                    help="predict the mean over ten views of each image: it and its mirror image, each as it is and "
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--gallery", type=output_file, metavar="FILE",
                    help="draw the most confident mistakes into this PNG file")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
-    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
+    p.add_argument("--data-dir", type=shown_path, metavar="DIR", help="folder with the four IDX files")
     add_device(p)
     p.add_argument("--threads", type=thread_count, metavar="N", help="cores to use, default all")
     return p

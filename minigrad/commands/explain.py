@@ -10,7 +10,7 @@ import numpy as np
 import minigrad
 from kernels.layout import Array
 from minigrad import device
-from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, program
+from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, program, shown_path
 from minigrad.commands.settings import add_options_of, given, given_of
 from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, DataError, load, prepare
@@ -45,19 +45,20 @@ def parser(builder: Builder) -> argparse.ArgumentParser:
         prog=program("explain"),
         description="Run one training step on eight images, and write a page that shows all of it for one of them.",
     )
-    p.add_argument("run", type=Path, nargs="?", metavar="RUN",
+    p.add_argument("run", type=shown_path, nargs="?", metavar="RUN",
                    help="folder of a training run; without one the network has fresh weights")
     which = p.add_mutually_exclusive_group()
     which.add_argument("--index", type=at_least(0), default=0, metavar="N",
                        help="the test image to show, default 0; the next seven keep it company")
-    which.add_argument("--image", type=Path, metavar="FILE", help="a PNG or JPEG file to show in its place")
+    which.add_argument("--image", type=shown_path, metavar="FILE", help="a PNG or JPEG file to show in its place")
     p.add_argument("--label", choices=CLASS_NAMES, metavar="CLASS",
                    help="what is on FILE, by default what the network takes it for; one of " + ", ".join(CLASS_NAMES))
     p.add_argument("--channel", type=at_least(0), metavar="N",
                    help="which channel can be opened to single pixels, by default, and where it has none of that "
                         "number, that with the largest gradient")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the page, default RUN/explained or explained")
-    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
+    p.add_argument("--out", type=shown_path, metavar="DIR",
+                   help="folder of the page, default RUN/explained or explained")
+    p.add_argument("--data-dir", type=shown_path, metavar="DIR", help="folder with the four IDX files")
     add_device(p)
     add_raw(p)
     fresh = p.add_argument_group("a fresh network", "what it is, where there is no RUN")

@@ -3,12 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.table import Table
 
 from minigrad import device
-from minigrad.commands.arguments import add_device, chosen_device, plain_console, program
+from minigrad.commands.arguments import add_device, chosen_device, plain_console, program, shown_path
 from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, prepare
 from minigrad.data.image_files import ImageFileError, read_image
@@ -29,8 +28,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         prog=program("predict"), description="Tell what is in image files: the likeliest classes of Fashion-MNIST.",
         epilog="Images are brought into the form of the data set's pictures: grey, trimmed, 28x28, light on dark.",
     )  # fmt: skip
-    p.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
-    p.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG file")
+    p.add_argument("run", type=shown_path, metavar="RUN", help="folder of a training run")
+    p.add_argument("images", type=shown_path, nargs="+", metavar="IMAGE", help="PNG or JPEG file")
     add_raw(p)
     add_device(p)
     options = p.parse_args(arguments)

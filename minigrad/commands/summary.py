@@ -21,7 +21,7 @@ from minigrad.tensor import Tensor
 from minigrad.training.config import Builder, Config, ConfigError
 from minigrad.training.recipes import own_image_size
 
-ERRORS = (ConfigError, device.DeviceError)
+ERRORS = (ConfigError, device.DeviceError, OSError)
 
 
 class Stage(NamedTuple):

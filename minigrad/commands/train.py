@@ -13,13 +13,14 @@ from rich.console import Console
 from kernels import threads
 from minigrad import device, random
 from minigrad.commands import COMMANDS, INTERRUPTED
-from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, thread_count
+from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, shown_path, thread_count
 from minigrad.commands.profile import profile_table
 from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
 from minigrad.profiler import Profiler
 from minigrad.training import Config, Diverged, Stopped, Trainer, averaged, checkpoint, metrics, recipes, tensorboard
 from minigrad.training.config import Builder, ConfigError
+from minigrad.training.run_files import alone_in
 
 ERRORS = (
     DataError, Diverged, checkpoint.CheckpointError, ConfigError, metrics.MetricsError, tensorboard.TensorBoardError,
@@ -47,9 +48,9 @@ def parser(builder: Builder) -> argparse.ArgumentParser:
                    help="how a GPU multiplies matrices; tf32 rounds to 10 bits and is faster")
     p.add_argument("--kernels", choices=("cuda", "numba"), default="cuda",
                    help="what im2col and col2im are written in on a GPU: CUDA C++, or Numba to compare it with")
-    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the four IDX files")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the run, default runs/<date and time>")
-    p.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    p.add_argument("--data-dir", type=shown_path, metavar="DIR", help="folder with the four IDX files")
+    p.add_argument("--out", type=shown_path, metavar="DIR", help="folder of the run, default runs/<date and time>")
+    p.add_argument("--resume", type=shown_path, metavar="DIR", help="go on with the run in this folder")
     p.add_argument("--log-every", type=at_least(1), metavar="N",
                    help="steps between plain lines, default 10, and 50 on a GPU, which nobody waits for in between")
     p.add_argument("--checkpoint-every", type=at_least(0), default=0, metavar="N",
@@ -121,13 +122,24 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     profiler = Profiler() if options.profile else None
     log_every = options.log_every or (10 if place == device.CPU else 50)
     trainer = Trainer(model, data, config, run, console, log_every, options.checkpoint_every, profiler)
-    if not options.resume:  # now that it is known to be possible
-        run.mkdir(parents=True, exist_ok=True)
-        config.save(run)
-    if options.resume:
-        trainer.resume()
+    run.mkdir(parents=True, exist_ok=True)  # now that the run is known to be possible
+    with alone_in(run):
+        if options.resume:
+            trainer.resume()
+        elif (run / "config.json").exists():
+            raise ConfigError(f"{run}: another run has begun in this folder meanwhile")
+        else:
+            config.save(run)
+        return _train(trainer, twins, options, p)
+
+
+def _train(
+    trainer: Trainer, twins: AbstractContextManager[None], options: argparse.Namespace, p: argparse.ArgumentParser
+) -> int:
+    """Train to the end, or until the user stops it. Returns the exit status."""
+    config, run, console, profiler = trainer.config, trainer.files.folder, trainer.console, trainer.profiler
     console.print(
-        f"{config.network}, {sum(p.data.size for p in model.parameters()):,} parameters; "
+        f"{config.network}, {sum(each.data.size for each in trainer.model.parameters()):,} parameters; "
         f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} {trainer.tested} images; "
         f"run folder {run}"
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minigrad.data.idx import MAX_BYTES, DataError
+from minigrad.messages import plain
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 20  # the longest silence
@@ -46,15 +47,20 @@ def download(url: str, path: Path) -> None:
             path.open("wb") as file,
         ):
             response.raise_for_status()
-            with _progress(url, int(response.headers.get("Content-Length", 0)) or None) as advance:
+            with _progress(url, _length(response.headers.get("Content-Length", ""))) as advance:
                 for chunk in _steadily(lambda: response.raw.read1(CHUNK_BYTES, decode_content=False)):
                     file.write(chunk)
                     advance(len(chunk))
-    except (OSError, urllib3.exceptions.HTTPError) as error:  # requests' own errors are OSErrors
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # requests' own errors are OSErrors
         root: BaseException = error  # the outer ones repeat the address and name their own objects
         while root.__context__ is not None:
             root = root.__context__
-        raise DataError(f"{url}: {type(root).__name__}: {root}") from error
+        raise DataError(f"{url}: {type(root).__name__}: {plain(root)}") from error
+
+
+def _length(text: str) -> int | None:
+    """The number of bytes that a server promises, None if it does not say."""
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _steadily(read: Callable[[], bytes]) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ SAME = round(0.05 * 255)
 """How far a grey value may be from the background's and still be background; the share is the authors'."""
 
 
+LONGEST_SIDE = 20_000
 LARGEST_SIDE = 2048
 """Larger pictures are made smaller at once, or some arrays of numbers that a file of a few kilobytes asks for would
 fill the memory."""
@@ -78,6 +79,8 @@ def _grey(path: Path) -> "Image":
     from PIL import Image, ImageOps
 
     with Image.open(path, formats=FORMATS) as image:
+        if max(image.size) > LONGEST_SIDE:  # Pillow's own limit is for the area, and each row takes memory besides
+            raise ValueError(f"given {image.width}x{image.height} pixels, expected sides of at most {LONGEST_SIDE}")
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off at 255
         colours = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGBA")

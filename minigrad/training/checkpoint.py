@@ -6,7 +6,7 @@ its random state are JSON in the file's header. Nothing is pickled, so loading a
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,9 +50,13 @@ class Position:
             raise ValueError(f"epoch, batch, step, correct, images: given {shown(counts)}, expected counts")
         if self.correct > self.images or bool(self.batch) != bool(self.images) or self.batch > self.step:
             raise ValueError(f"epoch, batch, step, correct, images: given {shown(counts)}, which contradict each other")
-        heads = self.head_sums.values() if isinstance(self.head_sums, dict) else (self.head_sums,)
-        if not all(type(number) in (int, float) for number in (self.loss_sum, self.seconds, *heads)):
+        heads = self.head_sums if isinstance(self.head_sums, dict) else {"": None}
+        if not all(type(number) in (int, float) for number in (self.loss_sum, self.seconds, *heads.values())):
             raise ValueError("loss_sum, seconds, head_sums: expected numbers, and those of classifiers by name")
+        if not all(name.isidentifier() and name.isascii() for name in heads):
+            raise ValueError(f"head_sums: given {shown([*heads])}, expected names of classifiers")
+        if self.batch and self.seconds <= 0:
+            raise ValueError(f"seconds: given {self.seconds} after {self.batch} batches, expected more than 0")
 
     def next_epoch(self) -> None:
         """Begin the next epoch, with empty sums."""
@@ -89,22 +93,28 @@ def load_model(path: Path, model: Module) -> None:
 
 
 def load(
-    path: Path, model: Module, optimizer: optim.Optimizer, average: optim.WeightAverage | None = None
+    path: Path, model: Module, optimizer: optim.Optimizer, average: optim.WeightAverage | None = None,
+    check: Callable[[Position], None] | None = None,
 ) -> Position:
     """Load a checkpoint into model, optimiser, average and random state, and return where the run was.
 
-    CheckpointError if the file does not fit; then all stay as they were.
+    check: raises ValueError if this run is never there. CheckpointError if the file does not fit; then all stay as they
+    were.
     """
     arrays, header = _read(path)
     try:
         run = strict_json.parse(header[HEADER])
         position = Position(**run["position"])
+        if check:
+            check(position)
         seed, calls = random.checked_state(*run["random"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not tell where the run was ({plain(repr(error))})") from None
     own = _named(model=model.state_arrays(), optimizer=optimizer.state_arrays())
     if average:
         own |= _named(average=average.state_arrays())
+    _require_steps(path, arrays.get("optimizer.steps"), 0, position)  # a parameter may have made none
+    _require_steps(path, arrays.get("average.steps"), min(1, position.step), position)
     _load(path, own, arrays)
     random.set_state(seed, calls)
     return position
@@ -118,6 +128,12 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     if CHECKSUM not in header:
         raise CheckpointError(f"{path}: has no checksum: it is damaged, or none of this program's checkpoints")
     return arrays, header
+
+
+def _require_steps(path: Path, steps: Array | None, least: int, position: Position) -> None:
+    if steps is not None and steps.size and not least <= steps.min() <= steps.max() <= position.step:
+        found = f"{steps.min()} to {steps.max()}"
+        raise CheckpointError(f"{path}: steps: given {found}, expected {least} to {position.step}, as the run has made")
 
 
 def _require_finite(arrays: Mapping[str, Array]) -> None:

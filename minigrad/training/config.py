@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
 from minigrad import optim, strict_json
-from minigrad.data import Augmentation
-from minigrad.files import read_bounded, write_atomically
+from minigrad.data import CLASS_NAMES, Augmentation
+from minigrad.files import read_bounded, require_no_links, write_atomically
 from minigrad.messages import plain, shown
 from minigrad.nn import Module
 
@@ -25,8 +25,10 @@ LIMITS = {
     "averaging": 1, "seed": 2**64, "hold_out": math.inf,
 }  # fmt: skip
 """Settings that may be 0, and what they stay below. Other numbers are above 0."""
-LARGEST = {"image_size": 1024, "in_channels": 64, "num_classes": 10_000}
-"""What decides how large a network is, lest a stranger's settings fill the memory."""
+LARGEST = {"image_size": 512, "in_channels": 4, "num_classes": 10_000, "batch_size": 2**16}
+"""What decides how much memory a run takes, lest a stranger's settings fill it."""
+MOST_NUMBERS = 2**27
+"""In a batch of images."""
 MOST_BYTES = 2**20
 """Of a file of settings."""
 
@@ -104,6 +106,10 @@ class Config:
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}: given {shown(getattr(self, name))}, expected one of {tuple(known)}")
+        batch = self.batch_size * self.in_channels * self.image_size**2
+        if batch > MOST_NUMBERS:
+            given = f"{self.batch_size} images of {self.in_channels}x{self.image_size}x{self.image_size}"
+            raise ConfigError(f"batch_size, image_size: given {given}, expected at most {MOST_NUMBERS:,} numbers")
         try:
             self.augmentation  # noqa: B018  (checks its own values)
         except ValueError as error:
@@ -153,15 +159,17 @@ class Config:
 
     @classmethod
     def load(cls, run: Path, network: str) -> "Config":
-        """Read config.json from a run's folder. ConfigError if it is missing, broken, or not of this network.
+        """Read config.json from a run's folder. ConfigError if it is missing, broken, or not of this network,
+        or if there are links in the folder.
 
         A run that is older than some setting was made as that setting's default has it.
         """
         path = run / "config.json"
         try:
+            require_no_links(run)
             settings = strict_json.parse(read_bounded(path, MOST_BYTES))
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}; expected the folder of a training run") from None
+            raise ConfigError(f"{error.filename}: {error.strerror}; expected the folder of a training run") from None
         except ValueError as error:
             raise ConfigError(f"{path}: not JSON: {plain(error)}") from None
         if not isinstance(settings, dict):
@@ -169,6 +177,9 @@ class Config:
         names = {each.name for each in dataclasses.fields(cls)}
         if unknown := settings.keys() - names:
             raise ConfigError(f"{path}: given {shown(sorted(unknown))}, expected some of {sorted(names)}")
+        if settings.get("num_classes", len(CLASS_NAMES)) != len(CLASS_NAMES):
+            given = shown(settings["num_classes"])
+            raise ConfigError(f"{path}: num_classes: given {given}, expected {len(CLASS_NAMES)}, as the data have")
         if settings.get("network") != network:
             raise ConfigError(f"{path}: the run is of a {shown(settings.get('network'))}, expected a {network}")
         try:

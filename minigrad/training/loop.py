@@ -1,34 +1,31 @@
 """The training loop: forward, backward, step, and all around it that keeps a run safe."""
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
 import kernels
 from kernels.layout import Array
-from minigrad import device
+from minigrad import device, random
 from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
 from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
-from minigrad.training import averaged, metrics, plots
+from minigrad.training import averaged, metrics, plots, tensorboard
 from minigrad.training.checkpoint import Position
 from minigrad.training.config import Config, ConfigError
 from minigrad.training.evaluation import Evaluation, evaluate
+from minigrad.training.interrupt import interruptible
 from minigrad.training.objective import score
 from minigrad.training.progress import Reporter
 from minigrad.training.run_files import RunFiles
 from minigrad.training.step_log import StepLog
-from minigrad.training.tensorboard import Board
 
 
 class Diverged(RuntimeError):  # noqa: N818  (what happened, not what went wrong in the code)
@@ -88,22 +85,32 @@ class Trainer:
         self.log = StepLog(weight, min(log_every, self.steps_per_epoch) if kernels.is_on_card(weight) else 1)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.average = config.build_average(model)
-        self.board: Board | None = None
+        self.board: tensorboard.Board | None = None
         self.stopping = False
 
     def resume(self) -> None:
         """Go on from the run's checkpoint, or the one before if it is damaged; without one, from the beginning.
-        CheckpointError if there are some and none can be used, MetricsError if the run's metrics cannot."""
-        self._metrics()
-        if position := self.files.load(self.model, self.optimizer, self.average):
+        CheckpointError if there are some and none can be used."""
+        if position := self.files.load(self.model, self.optimizer, self.average, self._require_own):
             self.position = position
             self.schedule.go_to(self.position.step)
             where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
         else:
             where = "the beginning, for there is no checkpoint yet"
         self.console.print(f"going on from {where}")
-        metrics.keep(self.files.folder / metrics.EPOCHS, "epoch", self.position.epoch)
-        metrics.keep(self.files.folder / metrics.STEPS, "step", self.position.step)
+        for name, (key, most) in {
+            metrics.EPOCHS: ("epoch", self.position.epoch), metrics.STEPS: ("step", self.position.step),
+        }.items():  # fmt: skip
+            self.files.keep(name, self._shown(name), key, most)
+
+    def _require_own(self, at: Position) -> None:
+        """ValueError if this run is never at that position."""
+        done = min(at.batch * self.config.batch_size, len(self.train_images))
+        steps = at.epoch * self.steps_per_epoch + at.batch
+        if (at.images, at.step) != (done, steps) or at.batch > self.steps_per_epoch or at.epoch > self.config.epochs:
+            run = f"a run of {self.config.epochs} epochs of {self.steps_per_epoch} steps"
+            given = f"epoch {at.epoch}, batch {at.batch}, step {at.step}, {at.images} images"
+            raise ValueError(f"position: given {given}, where {run} never is")
 
     def train(self) -> Evaluation | None:
         """Train to the last epoch; return the last test result, None if nothing was left to do.
@@ -112,7 +119,7 @@ class Trainer:
         the message says what to do next.
         """
         result = None
-        with self._interruptible():
+        with interruptible(self._stop_soon):
             while self.position.epoch < self.config.epochs:
                 self.train_epoch()
                 result = self._finish_epoch()
@@ -175,7 +182,7 @@ class Trainer:
 
     def _step(self, x: Array, y: Array) -> None:
         """One step of the optimiser: (N, C, S, S) images and (N,) labels. What it came to is in the log."""
-        self._last_batch = x, y
+        self._last_batch = x, y, random.get_state()
         total, heads = score(self.model(Tensor(x)), y, self.config.label_smoothing)
         self.log.note(self.position.step + 1, self.optimizer.lr, y, total, heads)
         self.optimizer.zero_grad()
@@ -201,7 +208,7 @@ class Trainer:
             line |= {"lr": record.rate}
             self.files.append(metrics.STEPS, line)
             if self.board:
-                self.board.add("step", line)
+                self.files.write(tensorboard.NAME, self.board.add, "step", line)
 
     def _losses(self) -> str:
         """The epoch's mean loss so far, and where there are several classifiers, that of each."""
@@ -238,11 +245,12 @@ class Trainer:
             f"{', '.join(tests)}, {record['seconds']:.0f} s"
         )
         last = [*results.values()][-1]
-        self.files.write("pictures", self._draw, last)
+        self._draw(last)
         at.next_epoch()
         self._save()
         if self.board:
-            self.board.add("epoch", record)  # after it is saved, or a run that ends in between would add it twice
+            # After it is saved, or a run that ends in between would add it twice.
+            self.files.write(tensorboard.NAME, self.board.add, "epoch", record)
         return last
 
     @property
@@ -250,18 +258,23 @@ class Trainer:
         """What is tested after each epoch, by its name in the metrics."""
         return [self.tested, *([f"averaged_{self.tested}"] if self.average else [])]
 
-    def _metrics(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The run's steps and epochs so far, with all that its pictures show. MetricsError if something is missing."""
-        results = (f"{name}_{figure}" for name in self._tests for figure in ("loss", "accuracy"))
-        folder = self.files.folder
-        return (
-            metrics.read(folder / metrics.STEPS, "step", "loss", "accuracy"),
-            metrics.read(folder / metrics.EPOCHS, "epoch", "step", *results),
-        )
+    def _shown(self, name: str) -> tuple[str, ...]:
+        """What the pictures show of the lines of that file."""
+        if name == metrics.STEPS:
+            return "step", "loss", "accuracy"
+        return "epoch", "step", *(f"{test}_{figure}" for test in self._tests for figure in ("loss", "accuracy"))
 
     def _draw(self, last: Evaluation) -> None:
+        """A picture that cannot be drawn is told of, and costs nothing else."""
+        try:
+            self.files.write("pictures", self._draw_both, last)
+        except ValueError as error:  # of lines that somebody else has written, or that nobody can draw
+            self.console.print(f"curves.png is not drawn: {error}")
+
+    def _draw_both(self, last: Evaluation) -> None:
         run = self.files.folder
-        plots.curves(run / "curves.png", *self._metrics(), self._tests)
+        steps, epochs = (metrics.read(run / name, *self._shown(name)) for name in (metrics.STEPS, metrics.EPOCHS))
+        plots.curves(run / "curves.png", steps, epochs, self._tests)
         plots.confusion(run / "confusion.png", last.confusion, CLASS_NAMES)
 
     def _evaluate(self) -> Evaluation:
@@ -289,13 +302,14 @@ class Trainer:
     def _origin(self) -> str:
         """Where the last batch first meets a number that is not finite, in words. The weights are as they were then: an
         optimiser that is told of such a loss changes nothing."""
-        x, y = self._last_batch
+        x, y, masks = self._last_batch
+        random.set_state(*masks)
         try:
             with detect_anomaly():
                 score(self.model(Tensor(x)), y, self.config.label_smoothing)
         except AnomalyError as error:
             return str(error)
-        return "done again, the step has only finite numbers"
+        return "the last batch, tried again, has only finite numbers"
 
     def _diverged(self, what: str, step: int, rate: float) -> Diverged:
         return Diverged(
@@ -303,23 +317,6 @@ class Trainer:
             f"{what}; {self.files.last_good()}. A lower --lr usually helps"
         )
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C, or a polite kill, ends the run after the current step; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread can be told of signals
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.stopping = True
-            signal.signal(number, previous[number])
-            self.console.print("\nstopping after this step; once more stops at once")
-
-        previous: dict[int, Any] = {
-            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    def _stop_soon(self) -> None:
+        self.stopping = True
+        self.console.print("\nstopping after this step; once more stops at once")

@@ -11,8 +11,8 @@ from minigrad.messages import plain, shown
 
 EPOCHS = "metrics.jsonl"
 STEPS = "steps.jsonl"
-MOST_BYTES = 2**28
-"""Of a metrics file: some two million steps."""
+MOST_BYTES = 2**26
+"""Of a metrics file: some half a million steps. In memory they take about ten times that."""
 
 
 class MetricsError(ValueError):

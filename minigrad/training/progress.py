@@ -21,8 +21,8 @@ class Reporter:
         self.bar: Progress | None = None
         if console.is_interactive:
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"), TimeRemainingColumn(), console=console,
+                TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}", markup=False), TimeRemainingColumn(), console=console,
             )
             self.task = self.bar.add_task(title, total=total, completed=done, text="")
 

@@ -4,7 +4,9 @@ A file that cannot be written does not end a run: the user is told, lines of met
 with the next.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,38 @@ from minigrad.nn import Module
 from minigrad.optim import Optimizer, WeightAverage
 from minigrad.training import averaged, checkpoint, metrics
 from minigrad.training.checkpoint import Position
+from minigrad.training.config import ConfigError
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Inside the block no other run works in the folder, or else ConfigError. A run that is killed leaves no lock.
+
+    The lock is on the folder itself, so that no file is kept open. Where there are none such, nobody is kept out.
+    """
+    handle = _lock(folder)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(folder: Path) -> int | None:
+    try:
+        import fcntl  # Unix only
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ConfigError(f"{folder}: another run is at work in this folder") from None
+    except OSError:  # a file system without locks
+        pass
+    return handle
 
 
 class NotSaved(OSError):  # noqa: N818  (what happened, not what went wrong in the code)
@@ -33,14 +67,16 @@ class RunFiles:
     def checkpoint(self) -> Path:
         return self.folder / checkpoint.NAME
 
-    def load(self, model: Module, optimizer: Optimizer, average: WeightAverage | None) -> Position | None:
+    def load(
+        self, model: Module, optimizer: Optimizer, average: WeightAverage | None, check: Callable[[Position], None]
+    ) -> Position | None:
         """Load the last checkpoint that is whole; None if there never was one. A damaged one is set aside, or it would
-        become the previous one. CheckpointError if there are some and none can be used."""
+        become the previous one. CheckpointError if there are some and none can be used. check: see checkpoint.load."""
         previous = self.folder / checkpoint.PREVIOUS
         paths = [path for path in (self.checkpoint, previous) if path.exists()]
         for path in paths:
             try:
-                position = checkpoint.load(path, model, optimizer, average)
+                position = checkpoint.load(path, model, optimizer, average, check)
             except checkpoint.CheckpointError as error:
                 if path == paths[-1]:
                     raise
@@ -52,6 +88,17 @@ class RunFiles:
             self._saved_step = position.step
             return position
         return None
+
+    def keep(self, name: str, numbers: Sequence[str], key: str, most: int) -> None:
+        """Drop the lines of a file of metrics whose `key` is above `most`. One that cannot be read, or lacks some of
+        `numbers`, is set aside: a run need not end for its curves."""
+        path = self.folder / name
+        try:
+            metrics.read(path, *numbers)
+            metrics.keep(path, key, most)
+        except (metrics.MetricsError, OSError) as error:
+            aside = path.rename(path.with_suffix(".damaged"))
+            self._console.print(f"{error}; it is set aside as {aside}")
 
     def save(self, model: Module, optimizer: Optimizer, position: Position, average: WeightAverage | None) -> None:
         """Write the checkpoint. FloatingPointError if a number is not finite."""

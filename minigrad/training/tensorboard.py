@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+NAME = "TensorBoard's file"
 FLUSH_SECONDS = 1.0
 """How old what is not on the disk yet may become, so that a fast run does not wait for its disk after each step."""
 

@@ -94,7 +94,8 @@ class Ufunc:
 
 
 for _ufunc in (
-    np.add, np.subtract, np.multiply, np.true_divide, np.power, np.matmul, np.exp, np.log, np.isnan, np.negative,
+    np.add, np.subtract, np.multiply, np.true_divide, np.power, np.matmul, np.exp, np.log, np.negative,
+    np.isnan, np.isinf, np.isfinite,
     np.maximum,
 ):
     setattr(cupy, _ufunc.__name__, Ufunc(_ufunc))

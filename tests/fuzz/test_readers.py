@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "idx, a header of 2^60 bytes": ("idx", IMAGES + struct.pack(">III", 2**20, 2**20, 2**20), "expected at most"),
     "idx, a bomb": ("idx", gzip.compress(IMAGES + struct.pack(">III", 1, 1, 1) + bytes(2**26)), "found more"),
     "idx, no end": ("idx", gzip.compress(IMAGES + struct.pack(">III", 1, 2, 2) + bytes(4))[:-1], "end-of-stream"),
-    "weights, a header of 2^60 bytes": ("weights", struct.pack("<Q", 2**60) + b"{}", "(?i)header ?too ?large"),
+    "weights, a header of 2^60 bytes": ("weights", struct.pack("<Q", 2**60) + b"{}", "a header of 1,152,921,504"),
     "weights, 2^60 numbers": ("weights", safetensors(one_array(shape=(2**60,), end=2**62)), "not a readable"),
     "weights, no numbers in 2^62 rows": ("weights", safetensors(one_array(shape=(0, 2**62), end=0)), "too big"),
     "weights, 70 axes": ("weights", safetensors(one_array(shape=(1,) * 70), bytes(4)), "maximum supported dimension"),
@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "config, beyond float64": ("config", b'{"network": "GoogLeNet", "lr": 1e999}', "given 1e999, a number beyond"),
     "config, a long number": ("config", in_config(seed=10**4000), "an integer beyond 64 bits"),
     "config, a huge picture": ("config", in_config(image_size=10**6), "image_size: given 1000000, expected at most"),
-    "config, many classes": ("config", in_config(num_classes=10**9), "num_classes: given 1000000000, expected at most"),
+    "config, many classes": ("config", in_config(num_classes=20), "num_classes: given 20, expected 10"),
     "config, commands for the terminal": ("config", b'{"network": "\\u001b[2J"}', r"the run is of a '\\x1b\[2J'"),
     "config, long": ("config", b" " * 2**20 + b"{}", "More than 1,048,576 bytes"),
     "config, bytes": ("config", b"\xff\xfe", "not JSON: 'utf-8' codec"),
@@ -116,6 +116,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "metrics, a name twice": ("metrics", b'{"step": 1, "step": 2}\n', "line 1: not JSON: 'step' stands there twice"),
     "image, 2^60 pixels": ("image", png(2**30, 2**30), "too large: Image size"),
     "image, more than a camera makes": ("image", png(10**4, 10**4), "too large: Image size"),
+    "image, a long row": ("image", png(10**6, 1), "given 1000000x1 pixels, expected sides of at most 20000"),
     "image, no pixels in it": ("image", png(9000, 9000, zlib.compress(b"")), "cannot be read"),
     "image, a text of 100 MB": (
         "image", png(1, 1, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))), "(?i)data too large",
@@ -170,13 +171,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def test_the_largest_picture_that_is_read_takes_bounded_memory(tmp_path: Path) -> None:
-    """A file of a few kilobytes, of as many pixels as Pillow lets pass: 89 million."""
-    side = int(Image.MAX_IMAGE_PIXELS**0.5)
-    picture = Image.new("L", (side, side))
-    picture.paste(200, (10, 10, side // 2, side // 2))
-    picture.save(tmp_path / "bomb.png")
+@pytest.mark.parametrize("width", [9000, 20_000])
+def test_the_largest_picture_that_is_read_takes_bounded_memory(tmp_path: Path, width: int) -> None:
+    """A file of a few kilobytes, of nearly as many pixels as Pillow lets pass, 89 million, that has to be turned."""
+    height = Image.MAX_IMAGE_PIXELS // width
+    picture = Image.new("LA", (width, height))
+    picture.paste((200, 255), (10, 10, width // 2, height // 2))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "bomb.png", exif=exif)
     assert (tmp_path / "bomb.png").stat().st_size < 10**6
     command = [sys.executable, "-c", PEAK, str(tmp_path / "bomb.png")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(result.stdout) < 1.2 * 2**20  # KiB: what Pillow needs for these pixels, in grey and in colour
+    assert int(result.stdout) < 1.6 * 2**20  # KiB: what Pillow needs for these pixels two or three times

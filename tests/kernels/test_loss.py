@@ -189,3 +189,9 @@ def test_the_reference_agrees_with_the_loops(seed: int, weighted: bool, label_sm
         ("cross_entropy_target_grad", row_grad, expected[1], weight, label_smoothing),
     ):
         assert_close(getattr(reference, name)(*args), getattr(naive, name)(*args))
+
+
+def test_a_class_that_does_not_exist_is_refused() -> None:
+    logits = np.zeros((2, 3), np.float32)
+    with pytest.raises(IndexError, match="class numbers from 0 to 3 of 3 classes"):
+        kernels.load("cpu").cross_entropy(logits, np.array([0, 3]), None, -100, 0.0)

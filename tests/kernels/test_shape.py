@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 import kernels
 from kernels.layout import Array
+from tests import on_card
 from tests.kernels.oracles import DTYPES, call, layouts, normal, seeds
 
 
@@ -120,3 +121,14 @@ def test_pad_wants_amounts_for_every_axis(backend: str, amounts: list[tuple[int,
     x = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match="zip"):
         kernels.serving(x).pad(x, amounts, 0.0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu", on_card.PARAMETERS[0]], indirect=True)
+def test_arrays_that_do_not_fit_together_are_refused(backend: str) -> None:
+    a, b = np.zeros((2, 3), np.float32), np.zeros((3, 3), np.float32)
+    k = kernels.serving(a)
+    with pytest.raises(ValueError, match=r"shape|dimensions"):
+        k.cat([a, b], 1)
+    if backend != "reference":  # where it is NumPy that does it
+        with pytest.raises(ValueError, match=r"split: sizes \[1, 1\] do not make up the 3 places of axis 1"):
+            k.split(a, [1, 1], 1)

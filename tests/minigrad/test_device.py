@@ -82,3 +82,8 @@ def test_the_cpu_needs_no_remark(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.choose("cpu") == ("cpu", None)
     with pytest.raises(ValueError, match="device: given 'tpu'"):
         device.choose("tpu")
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="precision: given 'fp8', expected one of float32, tf32"):
+        device.set_precision("fp8")

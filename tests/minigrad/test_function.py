@@ -175,3 +175,10 @@ def test_functions_without_forward_or_backward_say_so() -> None:
 
 def test_minigrad_offers_what_custom_functions_need() -> None:
     assert minigrad.Function is Function
+
+
+def test_an_operation_is_applied_once(square: type[Square]) -> None:
+    operation = square()
+    operation(Tensor([1.0], requires_grad=True))
+    with pytest.raises(RuntimeError, match="this object has been applied already; make a new one for each use"):
+        operation(Tensor([1.0], requires_grad=True))

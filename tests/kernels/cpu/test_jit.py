@@ -90,6 +90,29 @@ def test_machine_code_is_not_taken_from_folders_of_others(tmp_path: Path, whose:
     assert chosen.stat().st_mode & 0o777 == 0o700
 
 
+@needs_xdg
+@pytest.mark.parametrize("damage", ["empty", "half", "foreign"])
+def test_machine_code_that_is_damaged_is_made_anew(tmp_path: Path, damage: str) -> None:
+    """As a power cut leaves it."""
+    run(USE, tmp_path)
+    files = sorted(tmp_path.rglob("*.nb?"))
+    assert len(files) >= 2
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes({"empty": b"", "half": content[: len(content) // 2], "foreign": b"no pickle"}[damage])
+    again, third = run(USE, tmp_path), run(USE, tmp_path)
+    assert again.stdout == third.stdout == "[0. 2.]\n", again.stderr
+    assert "compiling" in again.stderr
+    assert third.stderr == ""
+
+
+@needs_xdg
+def test_a_disk_without_room_for_machine_code_is_done_without(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, -1))\n"
+    result = run(limit + USE, tmp_path)
+    assert result.stdout == "[0. 2.]\n", result.stderr
+
+
 def test_numbas_own_cache_setting_is_left_alone() -> None:
     assert str(numba.config.CACHE_DIR) != str(jit.CACHE_FOLDER)
 

@@ -21,8 +21,9 @@ import pytest
 
 from googlenet import GoogLeNet
 from kernels.reference import conv as reference
-from minigrad.commands import run
+from minigrad.commands import run, train
 from minigrad.commands.train import parser
+from minigrad.device import DeviceError
 from tests import on_card
 from tests.kernels.cuda.samples import DTYPES, Drawn
 from tests.small_net import SmallNet
@@ -47,6 +48,24 @@ def numba_cuda_is_imported_only_for_the_twins(cupy: Any) -> None:
 
     with columns.twins("cuda"):
         assert not {"numba.cuda", "kernels.cuda.columns_numba"} & sys.modules.keys()
+
+
+@check
+def what_cannot_be_had_is_said(cupy: Any) -> None:
+    from kernels.cuda import columns, columns_numba
+
+    with pytest.raises(ValueError, match="twins: given 'triton', expected one of cuda, numba"):
+        columns.twins("triton")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("libNVVM cannot be found")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns_numba, "im2col", fail)
+        with pytest.raises(ImportError, match=r"Numba cannot compile for this card: .*\(libNVVM cannot be found\)"):
+            columns.twins("numba")
+        with pytest.raises(DeviceError, match="--kernels numba: Numba cannot compile for this card"):
+            train._twins("numba")
 
 
 @check

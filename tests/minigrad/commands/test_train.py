@@ -1,5 +1,6 @@
 """The train command, from its command line to the files of a run."""
 
+import json
 import math
 import os
 import re
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 
 from minigrad import functional
+from minigrad.array_files import load_arrays, save_arrays
 from minigrad.commands import run
 from minigrad.data import FashionMNIST
 from minigrad.training import checkpoint, loop
 from minigrad.training.progress import Reporter
+from minigrad.training.run_files import alone_in
 from tests.minigrad.same_run import assert_same_run, lines, weights
 from tests.small_net import SmallNet
 
@@ -187,7 +190,7 @@ def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path: Path, monkeypatch: pytes
 def test_an_unknown_backend_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("kernels.backend.current", lambda: "numpy")
     assert run(SmallNet, ["--device", "cpu"]) == 1
-    assert capsys.readouterr().err.startswith("error: MINIGRAD_BACKEND: backend: given 'numpy', expected one of")
+    assert capsys.readouterr().err.startswith("error: MINIGRAD_BACKEND: given 'numpy', expected one of")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +238,7 @@ def test_a_test_loss_that_is_not_finite_stops_the_run_too(
         (["--epochs", "0"], "argument --epochs: given '0', expected an integer of at least 1"),
         (["--lr", "-1"], "argument --lr: given '-1', expected a number above 0"),
         (["--lr", "nan"], "argument --lr: given 'nan'"),
+        (["--momentum", "2"], "argument --momentum: given '2', expected a number from 0 to 1"),
         (["--seed", str(2**64)], "--seed: given '18446744073709551616', expected an integer of at least 0 and"),
         (["--optimizer", "adagrad"], "argument --optimizer: invalid choice"),
         (["--device", "tpu"], "argument --device: given 'tpu', expected auto, cpu, gpu, or"),
@@ -364,3 +368,130 @@ def test_googlenet_itself_trains_from_its_command_line(pictures: None, tmp_path:
     assert googlenet.main([*options, "--out", str(tmp_path / "run")]) == 0
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     assert googlenet.main(["evaluate", str(tmp_path / "run"), "--test-limit", "16", "--device", "cpu"]) == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"batch": 50, "step": 50, "images": 400}, {"step": 2**60}, {"epoch": 7, "step": 70}, {"batch": 1, "images": 3}],
+)
+def test_a_place_where_this_run_never_is_is_refused(
+    tmp_path: Path, changed: dict[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train(out, "--epochs", "2") == 0
+    arrays, header = load_arrays(out / checkpoint.NAME)
+    run_state = json.loads(header.pop(checkpoint.HEADER))
+    run_state["position"] |= {"seconds": 1.0, "epoch": 0, **changed}
+    (out / checkpoint.PREVIOUS).unlink()
+    save_arrays(out / checkpoint.NAME, arrays, {checkpoint.HEADER: json.dumps(run_state)})
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(out)]) == 1
+    message = capsys.readouterr().err
+    assert "its header does not tell where the run was" in message
+    assert "never is" in message or "contradict each other" in message
+
+
+def test_a_weight_that_is_not_finite_is_never_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = loop.Trainer._step
+
+    def spoiling(trainer: loop.Trainer, *batch: Any) -> None:
+        step(trainer, *batch)
+        if trainer.position.step == 3:
+            trainer.model.fc.bias.data[0] = np.inf  # type: ignore[union-attr]
+
+    monkeypatch.setattr(loop.Trainer, "_step", spoiling)
+    out = tmp_path / "run"
+    assert train(out, "--checkpoint-every", "2") == 1
+    message = capsys.readouterr().err
+    assert "model.fc.bias is not finite; the last good checkpoint is" in message
+    assert "of step 2" in message
+    assert all(np.isfinite(array).all() for array in weights(out).values())
+
+
+@pytest.mark.parametrize("link", ["metrics.jsonl", "confusion.png", "explained/index.html"])
+def test_nothing_is_written_through_a_link_in_a_run(
+    tmp_path: Path, link: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, mine = tmp_path / "run", tmp_path / "mine"
+    assert train(out, "--epochs", "2") == 0
+    mine.write_text("precious")
+    (out / link).unlink(missing_ok=True)
+    (out / link).parent.mkdir(exist_ok=True)
+    (out / link).symlink_to(mine)
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(out)]) == 1
+    assert f"{out / link}: Is a link, and what is written there would go elsewhere" in capsys.readouterr().err
+    assert mine.read_text() == "precious"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with alone_in(out):
+        assert train(out) == 1
+        assert f"{out}: another run is at work in this folder" in capsys.readouterr().err
+        assert list(out.iterdir()) == []
+    assert train(out) == 0
+    with alone_in(out):
+        assert run(SmallNet, ["--device", "cpu", "--resume", str(out)]) == 1
+
+
+def test_a_run_that_has_begun_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between the first look into the folder and the lock."""
+    out = tmp_path / "run"
+
+    class Slow(loop.Trainer):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            out.mkdir()
+            (out / "config.json").write_text("another's")
+
+    monkeypatch.setattr("minigrad.commands.train.Trainer", Slow)
+    assert train(out) == 1
+    assert "another run has begun in this folder meanwhile" in capsys.readouterr().err
+    assert (out / "config.json").read_text() == "another's"
+
+
+@pytest.mark.parametrize("line", ['{"step": 1}', "{no", '{"step": 1, "loss": "x", "accuracy": 1}'])
+def test_a_damaged_file_of_metrics_is_set_aside(
+    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train(out, "--epochs", "2") == 0
+    with (out / "steps.jsonl").open("a") as file:
+        file.write(line + "\n")
+    assert run(SmallNet, ["--device", "cpu", "--resume", str(out)]) == 0
+    assert f"it is set aside as {out / 'steps.damaged'}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.usefixtures("pictures")
+def test_curves_that_cannot_be_drawn_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("arange: cannot compute length")
+
+    monkeypatch.setattr("minigrad.training.plots.curves", fail)
+    out = tmp_path / "run"
+    assert train(out, "--epochs", "1") == 0
+    assert "curves.png is not drawn: arange: cannot compute length" in capsys.readouterr().out
+    assert lines(out / "metrics.jsonl")
+
+
+def test_full_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError("Unable to allocate 945 MiB")
+
+    monkeypatch.setattr("minigrad.training.config.Config.build_model", fail)
+    assert train(tmp_path / "run") == 1
+    assert capsys.readouterr().err == "error: memory is full. Unable to allocate 945 MiB\n"
+
+
+def test_names_with_a_terminals_commands_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(SmallNet, ["--device", "cpu", "--out", "\x1b[2J"])
+    assert r"--out: given '\x1b[2J', expected a name of characters that can be printed" in capsys.readouterr().err

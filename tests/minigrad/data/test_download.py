@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import shutil
 import sys
@@ -51,6 +52,8 @@ def test_does_not_unpack_what_the_server_calls_encoded(server, tmp_path):
         (trickle, "stalled: expected 65536 bytes in 0.2 s, found fewer"),
         (lambda handler: handler.server.stop.wait(30), r"TimeoutError: timed out"),
         (lambda handler: handler.wfile.write(b"no HTTP"), "BadStatusLine|Connection"),
+        (lambda handler: handler.send(b"", status=302, Location="http://[::1/"), "Invalid|Failed to parse"),
+        (lambda handler: handler.wfile.write(b"HTTP/1.1 404 \x1b[2J\r\n\r\n"), r"404 Client Error:  \[2J for url"),
     ],
 )
 def test_a_bad_answer_is_an_error_that_names_the_address(server, tmp_path, monkeypatch, answer, message):
@@ -61,6 +64,19 @@ def test_a_bad_answer_is_an_error_that_names_the_address(server, tmp_path, monke
     with pytest.raises(DataError, match=message) as caught:
         download(server.address + "file", tmp_path / "file")
     assert str(caught.value).startswith(server.address + "file: ")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "\u0661"])
+def test_a_length_that_is_no_number_is_passed_over(server, tmp_path, length):
+    def answer(handler):
+        head = f"HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n"
+        handler.wfile.write(head.encode("utf-8") + b"contents")
+
+    server.answers["file"] = answer
+    with contextlib.suppress(DataError):  # some of these are too much for the HTTP library
+        download(server.address + "file", tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() in (b"contents", b"conte")
 
 
 def test_a_slow_but_steady_server_is_not_stalled(server, tmp_path, monkeypatch):

@@ -99,3 +99,8 @@ def test_without_igraph_the_message_says_how_to_get_it(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "igraph", None)
     with pytest.raises(ImportError, match=r"pip install -e '\.\[draw\]'"):
         minigrad.draw(Tensor([1.0]))
+
+
+def test_only_tensors_are_drawn() -> None:
+    with pytest.raises(TypeError, match="tensor: given int, expected a tensor"):
+        minigrad.draw(3)

@@ -57,7 +57,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
 
 def test_loading_keeps_the_memory_layout_of_weights(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
-    checkpoint.save(path, *fresh(1), Position())
+    checkpoint.save(path, *fresh(1), Position(step=2))
     model, _ = fresh(2)
     memory = model.conv2.weight.data
     checkpoint.load_model(path, model)
@@ -97,11 +97,11 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 def test_the_checkpoint_before_is_kept(tmp_path: Path) -> None:
     path, previous = tmp_path / checkpoint.NAME, tmp_path / checkpoint.PREVIOUS
     model, optimizer = fresh(1)
-    for step in range(3):
+    for step in (2, 3, 4):
         before = path.read_bytes() if path.exists() else None
         checkpoint.save(path, model, optimizer, Position(step=step))
         assert (previous.read_bytes() if previous.exists() else None) == before
-    assert [checkpoint.load(each, model, optimizer).step for each in (previous, path)] == [1, 2]
+    assert [checkpoint.load(each, model, optimizer).step for each in (previous, path)] == [3, 4]
 
 
 def test_a_thousand_damages_are_each_seen_or_harmless(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     model, optimizer = fresh(1)
     model.fc.weight.data[0, 0] = np.nan
     with pytest.raises(FloatingPointError, match=r"model\.fc\.weight"):
-        checkpoint.save(tmp_path / "c", model, optimizer, Position())
+        checkpoint.save(tmp_path / "c", model, optimizer, Position(step=2))
     assert not list(tmp_path.iterdir())
 
 
@@ -181,9 +181,41 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes | None, message:
 
 def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path: Path) -> None:
     model, optimizer = fresh(1)
-    checkpoint.save(tmp_path / "c", model, optimizer, Position())
+    checkpoint.save(tmp_path / "c", model, optimizer, Position(step=2))
     other, _ = fresh(2)
     before = other.state_dict()
     with pytest.raises(CheckpointError, match=r"does not fit this run.*velocity\.0"):
         checkpoint.load(tmp_path / "c", other, optim.SGD(other.parameters(), momentum=0.9))
     assert_equal(before, other.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"epoch": -1}, "given .*, expected counts"),
+        ({"step": True}, "given .*, expected counts"),
+        ({"batch": 2, "step": 2}, "which contradict each other"),
+        ({"batch": 2, "step": 1, "images": 3, "seconds": 1.0}, "which contradict each other"),
+        ({"correct": 1}, "which contradict each other"),
+        ({"loss_sum": "1"}, "loss_sum, seconds, head_sums: expected numbers"),
+        ({"head_sums": 3}, "loss_sum, seconds, head_sums: expected numbers"),
+        ({"head_sums": {"\x1b[2J": 1.0}}, r"head_sums: given \['\\x1b\[2J'\], expected names"),
+        ({"batch": 1, "step": 1, "images": 4}, "seconds: given 0.0 after 1 batches"),
+    ],
+)
+def test_a_place_where_no_run_can_be_is_refused(place: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Position(**place)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [-1, 3, 2**63 - 1])
+def test_an_optimizer_that_made_more_steps_than_the_run_is_refused(tmp_path: Path, steps: int) -> None:
+    model, optimizer = fresh(1)
+    optimizer._steps[0] = steps
+    checkpoint.save(tmp_path / "c", model, optimizer, Position(step=2))
+    other, its_optimizer = fresh(2)
+    before = other.state_dict(), its_optimizer.state_dict()
+    with pytest.raises(CheckpointError, match=r"steps: given .*, expected 0 to 2, as the run has made"):
+        checkpoint.load(tmp_path / "c", other, its_optimizer)
+    assert_equal(before[0], other.state_dict())
+    assert_equal(before[1], its_optimizer.state_dict())
