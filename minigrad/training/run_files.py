@@ -95,10 +95,10 @@ class RunFiles:
         path = self.folder / name
         try:
             metrics.read(path, *numbers)
-            metrics.keep(path, key, most)
         except (metrics.MetricsError, OSError) as error:
             aside = path.rename(path.with_suffix(".damaged"))
             self._console.print(f"{error}; it is set aside as {aside}")
+        metrics.keep(path, key, most)
 
     def save(self, model: Module, optimizer: Optimizer, position: Position, average: WeightAverage | None) -> None:
         """Write the checkpoint. FloatingPointError if a number is not finite."""

@@ -239,6 +239,16 @@ def test_a_trained_run_is_exported(
     model.fc.bias.data[3] += 9.0
     assert check(path, model.eval(), Config.load(run_folder, "GoogLeNet"), cut_data) == 1
     assert "logits at most 9.0e+00 apart" in capsys.readouterr().out
+    with monkeypatch.context() as patch:  # and where neither side has numbers, they do not agree
+        nothing = np.full((1, 10), np.nan, np.float32)
+
+        def run(_: Any, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [nothing.repeat(len(feeds["images"]), 0)]
+
+        patch.setattr("onnxruntime.InferenceSession.run", run)
+        model.fc.bias.data[:] = np.nan
+        assert check(path, model, Config.load(run_folder, "GoogLeNet"), cut_data) == 1
+        assert "the same class for 200 of 200 test images, logits at most nan apart" in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert googlenet.main(["export", str(run_folder), str(path), "--check"]) == 1
     assert capsys.readouterr().err == "error: --check: onnxruntime is not installed: pip install onnxruntime\n"
