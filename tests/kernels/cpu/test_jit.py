@@ -91,15 +91,14 @@ def test_machine_code_is_not_taken_from_folders_of_others(tmp_path: Path, whose:
 
 
 @needs_xdg
-@pytest.mark.parametrize("damage", ["empty", "half", "foreign"])
-def test_machine_code_that_is_damaged_is_made_anew(tmp_path: Path, damage: str) -> None:
-    """As a power cut leaves it."""
+def test_machine_code_that_is_damaged_is_made_anew(tmp_path: Path) -> None:
+    """As a power cut leaves it, and worse."""
     run(USE, tmp_path)
     files = sorted(tmp_path.rglob("*.nb?"))
-    assert len(files) >= 2
-    for file in files:
+    assert {file.suffix for file in files} == {".nbi", ".nbc"}
+    for number, file in enumerate(files):
         content = file.read_bytes()
-        file.write_bytes({"empty": b"", "half": content[: len(content) // 2], "foreign": b"no pickle"}[damage])
+        file.write_bytes([b"", content[: len(content) // 2], b"no pickle"][number % 3])
     again, third = run(USE, tmp_path), run(USE, tmp_path)
     assert again.stdout == third.stdout == "[0. 2.]\n", again.stderr
     assert "compiling" in again.stderr

@@ -1,21 +1,36 @@
 """The page in a real browser: it opens from disk, steps both ways, folds, opens pixels, finds, and asks for nothing."""
 
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import minigrad
-from googlenet import GoogLeNet
-from minigrad import Tensor, functional as F, nn
-from minigrad.training.objective import score
-from tests.minigrad.explorer.browser import Visit, chromium
+from tests import background
+from tests.minigrad.explorer.browser import Visit, chromium, missing
+from tests.minigrad.explorer.made_page import LABELS
 from tests.minigrad.explorer.pages import array_at, operation, read_page
 
-LABELS = np.array([3, 1])
+ROOT = Path(__file__).parents[3]
+folder = tempfile.TemporaryDirectory()
+made: list[Future[Path]] = []
+
+
+def in_background(items: list[Any]) -> None:
+    if missing() is None:
+        made.append(background.pool.submit(_make))
+
+
+def _make() -> Path:
+    command = [sys.executable, "-m", "tests.minigrad.explorer.made_page", folder.name]
+    result = subprocess.run(command, cwd=ROOT, env=background.environment, capture_output=True, text=True, check=True)
+    return Path(result.stdout.strip())
 
 
 @pytest.fixture(scope="module")
@@ -25,25 +40,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GoogLeNet at 96x96, with auxiliary classifiers and weights so small that gradients vanish, on two images: a page
-    shows but one of a batch."""
-    minigrad.manual_seed(0)
-    net = GoogLeNet(aux=True)
-    for parameter in net.parameters():
-        if parameter.ndim == 4:
-            nn.init.normal_(parameter, std=0.02)
-    images = np.random.default_rng(0).standard_normal((2, 1, 96, 96)).astype(np.float32)
-
-    def loss(all_heads: bool) -> Tensor:
-        minigrad.manual_seed(1)
-        outputs = net(Tensor(images))
-        return score(outputs, LABELS)[0].loss if all_heads else F.cross_entropy(outputs.main, LABELS)
-
-    return minigrad.explore(
-        lambda: loss(True), tmp_path_factory.mktemp("page"), title="A <step> & more", about="about {it}",
-        others={"without the auxiliary classifiers": lambda: loss(False)},
-    )  # fmt: skip
+def path() -> Path:
+    return made[0].result()
 
 
 @pytest.fixture
