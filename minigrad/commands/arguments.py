@@ -87,7 +87,7 @@ def shown_path(text: str) -> Path:
 
 def output_file(text: str) -> Path:
     """An option that is a file to write, so that what leads to it is not computed in vain."""
-    path = Path(text)
+    path = shown_path(text)
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"given {text!r}, expected the name of a file in a folder that is there")
     return path

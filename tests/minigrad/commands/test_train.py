@@ -499,3 +499,6 @@ def test_names_with_a_terminals_commands_are_refused(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         run(SmallNet, ["--device", "cpu", "--out", "\x1b[2J"])
     assert r"--out: given '\x1b[2J', expected a name of characters that can be printed" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(SmallNet, ["evaluate", "runs", "--gallery", "\x1b[2J.png"])
+    assert r"--gallery: given '\x1b[2J.png', expected a name of characters that can be printed" in capsys.readouterr().err
