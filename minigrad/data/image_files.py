@@ -26,6 +26,7 @@ SAME = round(0.05 * 255)
 
 
 LONGEST_SIDE = 20_000
+"""Pixels of a picture that is read at all."""
 LARGEST_SIDE = 2048
 """Larger pictures are made smaller at once, or some arrays of numbers that a file of a few kilobytes asks for would
 fill the memory."""

@@ -3,10 +3,8 @@
     python -m tests.minigrad.training.five_runs FOLDER      makes all, in folders named after them
 """
 
-import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 from examples.lenet import LeNet
@@ -14,8 +12,6 @@ from examples.small_inception import SmallInception
 from examples.small_resnet import SmallResNet
 from googlenet import GoogLeNet
 from minigrad.commands import run
-from minigrad.data import fashion_mnist
-from minigrad.training import loop
 from minigrad.training.config import Builder
 from tests import cut
 from tests.small_net import SmallNet
@@ -47,7 +43,5 @@ def make(name: str, out: Path, *options: str) -> int:
 
 
 if __name__ == "__main__":
-    fashion_mnist.FILES = cut.FILES
-    os.environ["MINIGRAD_DATA"] = str(cut.FOLDER)
-    loop.plots = SimpleNamespace(curves=lambda *_: None, confusion=lambda *_: None)  # type: ignore[assignment]
+    cut.use_without_pictures()
     sys.exit(max(make(name, Path(sys.argv[1]) / name) for name in RUNS))

@@ -16,11 +16,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from minigrad.commands import run
-from minigrad.data import fashion_mnist
 from minigrad.training import loop
 from tests import cut
 from tests.minigrad.same_run import assert_same_run
@@ -138,9 +136,7 @@ def broken(fault: str, folder: Path, for_ever: bool) -> int:
 
 
 if __name__ == "__main__":
-    fashion_mnist.FILES = cut.FILES
-    os.environ["MINIGRAD_DATA"] = str(cut.FOLDER)
-    loop.plots = SimpleNamespace(curves=lambda *_: None, confusion=lambda *_: None)  # type: ignore[assignment]
+    cut.use_without_pictures()
     what, where, *more = sys.argv[1:]
     if what == "killed":
         killed(Path(where), int(more[0]))
