@@ -6,18 +6,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
+from typing import TypeVar
 
 from minigrad.data.idx import MAX_BYTES, DataError
 from minigrad.messages import plain
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 20  # the longest silence
+ANSWER_SECONDS = 60  # until the contents begin, redirections and all
 STALL_SECONDS = 30  # in each stretch this long ...
-STALL_BYTES = 2**16  # ... at least this much must come, or a server that trickles could hold a run for hours
+STALL_BYTES = 2**16  # ... at least this much must come, or one that trickles could hold a run for hours
 CHUNK_BYTES = 2**16
 APT_SECONDS = 600
+Answer = TypeVar("Answer")
 
 
 def say(message: str) -> None:
@@ -38,11 +43,14 @@ def download(url: str, path: Path) -> None:
         # Not `response.iter_content`: it would unpack what a server marks as gzip-encoded, and it waits until a chunk
         # is full, so that the stall check below would come too late. `read1` returns what there is.
         with (
-            requests.get(
-                url,
-                stream=True,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                headers={"Accept-Encoding": "identity"},
+            _within(
+                ANSWER_SECONDS,
+                lambda: requests.get(
+                    url,
+                    stream=True,
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    headers={"Accept-Encoding": "identity"},
+                ),
             ) as response,
             path.open("wb") as file,
         ):
@@ -56,6 +64,23 @@ def download(url: str, path: Path) -> None:
         while root.__context__ is not None:
             root = root.__context__
         raise DataError(f"{url}: {type(root).__name__}: {plain(root)}") from error
+
+
+def _within(seconds: float, answer: Callable[[], Answer]) -> Answer:
+    """What `answer` returns or raises; TimeoutError if that takes longer. It is then left to itself: a read's timeout
+    begins anew with every byte, so that nothing else ends a server's endless headers."""
+    future: Future[Answer] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(answer())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()  # a daemon does not keep the program from ending
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"no answer within {seconds} s")
+    return future.result()
 
 
 def _length(text: str) -> int | None:

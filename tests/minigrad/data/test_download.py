@@ -22,6 +22,17 @@ def trickle(handler) -> None:
         pass
 
 
+def drip(handler) -> None:
+    """Headers without end, a letter now and then."""
+    try:
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+        for _ in range(150):
+            handler.server.stop.wait(0.02)
+            handler.wfile.write(b"x")
+    except OSError:
+        pass
+
+
 def test_writes_what_the_server_has(server, tmp_path):
     server.answers["file"] = lambda handler: handler.send(BODY)
     download(server.address + "file", tmp_path / "file")
@@ -50,6 +61,7 @@ def test_does_not_unpack_what_the_server_calls_encoded(server, tmp_path):
         (lambda handler: handler.send(BODY[:1000], promised=len(BODY)), "IncompleteRead"),
         (lambda handler: handler.send(bytes(2**20 + 1)), "expected at most 1048576 bytes, found more"),
         (trickle, "stalled: expected 65536 bytes in 0.2 s, found fewer"),
+        (drip, "TimeoutError: no answer within 1 s"),
         (lambda handler: handler.server.stop.wait(30), r"TimeoutError: timed out"),
         (lambda handler: handler.wfile.write(b"no HTTP"), "BadStatusLine|Connection"),
         (lambda handler: handler.send(b"", status=302, Location="http://[::1/"), "Invalid|Failed to parse"),
@@ -60,6 +72,7 @@ def test_a_bad_answer_is_an_error_that_names_the_address(server, tmp_path, monke
     monkeypatch.setattr(module, "MAX_BYTES", 2**20)
     monkeypatch.setattr(module, "STALL_SECONDS", 0.2)
     monkeypatch.setattr(module, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 1)
     server.answers["file"] = answer
     with pytest.raises(DataError, match=message) as caught:
         download(server.address + "file", tmp_path / "file")
