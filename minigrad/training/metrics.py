@@ -56,11 +56,6 @@ def read(path: Path, *numbers: str) -> list[dict[str, Any]]:
     return records
 
 
-def keep(path: Path, key: str, most: int) -> None:
-    """Drop the records whose `key` is above `most`: what a run did after the checkpoint that it goes on from.
-
-    MetricsError, with the file as it was, if a record's `key` is no number.
-    """
-    kept = [json.dumps(record) + "\n" for record in read(path, key) if record[key] <= most]
-    if path.exists():
-        write_atomically(path, "".join(kept).encode())
+def write(path: Path, records: list[dict[str, Any]]) -> None:
+    """Have the file hold these records and no others. OSError if that cannot be done; the file is then as it was."""
+    write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())

@@ -90,15 +90,18 @@ class RunFiles:
         return None
 
     def keep(self, name: str, numbers: Sequence[str], key: str, most: int) -> None:
-        """Drop the lines of a file of metrics whose `key` is above `most`. One that cannot be read, or lacks some of
-        `numbers`, is set aside: a run need not end for its curves."""
+        """Drop the lines of a file of metrics whose `key` is above `most`: what a run did after the checkpoint that it
+        goes on from. A file that cannot be read, or lacks some of `numbers`, is set aside: a run need not end for its
+        curves."""
         path = self.folder / name
         try:
-            metrics.read(path, *numbers)
+            records = metrics.read(path, key, *numbers)
         except (metrics.MetricsError, OSError) as error:
             aside = path.rename(path.with_suffix(".damaged"))
             self._console.print(f"{error}; it is set aside as {aside}")
-        metrics.keep(path, key, most)
+            return
+        if path.exists():
+            metrics.write(path, [record for record in records if record[key] <= most])
 
     def save(self, model: Module, optimizer: Optimizer, position: Position, average: WeightAverage | None) -> None:
         """Write the checkpoint. FloatingPointError if a number is not finite."""

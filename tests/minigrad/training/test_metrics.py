@@ -16,21 +16,19 @@ def test_records_come_back(tmp_path: Path) -> None:
     assert metrics.read(path) == records
 
 
-def test_records_after_a_checkpoint_are_dropped(tmp_path: Path) -> None:
+def test_records_take_the_place_of_others(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     for step in (1, 2, 3):
         metrics.append(path, {"step": step})
-    metrics.keep(path, "step", 2)
+    metrics.write(path, [{"step": 1}, {"step": 2}])
     assert metrics.read(path) == [{"step": 1}, {"step": 2}]
-    metrics.keep(tmp_path / "none", "step", 2)
-    assert not (tmp_path / "none").exists()
 
 
 def test_a_last_line_cut_short_by_a_kill_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text('{"step": 1}\n{"step": 2')
     assert metrics.read(path) == [{"step": 1}]
-    metrics.keep(path, "step", 5)
+    metrics.write(path, metrics.read(path))
     metrics.append(path, {"step": 2})
     assert metrics.read(path) == [{"step": 1}, {"step": 2}]
 
