@@ -12,6 +12,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests import background
 from tests.mistakes import MUTANTS, Mutant
@@ -23,12 +24,12 @@ machine code is known already."""
 WORKERS = 2
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["hypothesis", "numba", "pytest", "torch"])  # so that it is not done for each mutant
-PASSED, FAILED = 0, 1
-"""pytest's exit status; others mean that the tests could not be run at all."""
+PASSED, FAILED, SKIPPED = 0, 1, 100
+"""pytest's exit status, and one of our own: each test was skipped. Others mean that they could not be run at all."""
 
 
 def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
-    """Run the tests in a copy of themselves and of the mutant's package, if there is one. Returns pytest's status."""
+    """Run the tests in a copy of themselves and of the mutant's package, if any. Returns a status, as above."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in COPIED | ({mutant.file.split("/")[0]} if mutant else set()):
@@ -51,8 +52,19 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
         return process.exitcode
 
 
+class _Outcomes:
+    """A plugin for pytest: what has become of the tests."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call" or report.skipped:
+            self.seen.add(report.outcome)
+
+
 def _run_pytest(folder: str, environment: dict[str, str], tests: list[str]) -> None:
-    """What the new process does, silently: it ends with pytest's status."""
+    """What the new process does, silently: it ends with the status."""
     import pytest
 
     os.environ.clear()
@@ -63,7 +75,9 @@ def _run_pytest(folder: str, environment: dict[str, str], tests: list[str]) -> N
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    sys.exit(pytest.main(["-x", "--assert=plain", "--tb=no", "-p", "no:cacheprovider", *tests]))
+    outcomes = _Outcomes()
+    status = pytest.main(["-x", "--assert=plain", "--tb=no", "-p", "no:cacheprovider", *tests], [outcomes])
+    sys.exit(SKIPPED if outcomes.seen == {"skipped"} else status)
 
 
 def mutate(file: Path, mutant: Mutant) -> None:
@@ -75,7 +89,7 @@ def mutate(file: Path, mutant: Mutant) -> None:
 
 
 def run_all(mutants: list[Mutant]) -> dict[str, int]:
-    """pytest's exit status for each mutant, by name."""
+    """The status for each mutant, by name."""
     with ThreadPoolExecutor(WORKERS) as pool:
         statuses = pool.map(lambda mutant: run_tests([mutant.test], mutant), mutants)
         return dict(zip([mutant.name for mutant in mutants], statuses, strict=True))
@@ -89,9 +103,9 @@ def main(names: list[str]) -> int:
         return 1
     statuses = run_all(chosen)
     for mutant in chosen:
-        verdict = {FAILED: "noticed", PASSED: "SURVIVED"}.get(statuses[mutant.name], "NOT RUN")
+        verdict = {FAILED: "noticed", PASSED: "SURVIVED", SKIPPED: "skipped"}.get(statuses[mutant.name], "NOT RUN")
         print(f"{verdict:<8}  {mutant.name:<46}  {mutant.test}")
-    return sum(status != FAILED for status in statuses.values())
+    return sum(status not in (FAILED, SKIPPED) for status in statuses.values())
 
 
 if __name__ == "__main__":

@@ -49,12 +49,15 @@ def call(kernel: Callable[..., Any], *args: Any) -> Any:
     return result
 
 
-def assert_close(got: Array, expected: Any) -> None:
-    """Same shape and dtype, NaN and infinities at the same places, and an error within TOLERANCE."""
+def assert_close(got: Array, expected: Any, terms: Any = 0) -> None:
+    """Same shape and dtype, NaN and infinities at the same places, and an error within TOLERANCE of the largest number.
+
+    terms: what was summed, where sums may be near to 0: their rounding errors are the terms'.
+    """
     expected = np.asarray(expected)
     assert got.shape == expected.shape
     assert got.dtype == expected.dtype
-    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+    largest = max(np.abs(each[np.isfinite(each)]).max(initial=0) for each in (expected, np.asarray(terms)))
     np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE[got.dtype] * largest)
 
 
