@@ -1,6 +1,8 @@
 # Everything from a fresh clone: each target makes .venv as far as it needs it.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests run in two processes: one leaves the second core idle, and more would need gigabytes.
+SPREAD := --numprocesses=2 --dist=worksteal
 
 .PHONY: train test test-lowest explain bench docs browser proof gpu-check lint
 
@@ -10,11 +12,11 @@ train: .venv/.run
 
 ## test: the whole test suite
 test: .venv/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 ## test-lowest: the tests again, with the lowest versions that setup.cfg allows, in .venv-lowest
 test-lowest: .venv-lowest/.test
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest $(SPREAD)
 
 ## explain: one step of a fresh GoogLeNet as a page to walk through, explained/index.html
 explain: .venv/.run

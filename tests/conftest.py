@@ -1,5 +1,6 @@
 """What all tests share: the backends that one test body runs on, and determinism."""
 
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -7,13 +8,18 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests import raised  # noqa: F401  (before what it watches)
+from tests import raised
+
+# Before libgomp and OpenBLAS are loaded: their threads turn in circles while they wait for work, and two processes of
+# tests on two cores would wait for each other's threads. That made them four times as slow.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 # isort: split
 import kernels
 from minigrad.data import FashionMNIST, fashion_mnist
 from minigrad.training import loop
-from tests import background, cut, on_card
+from tests import cut, on_card
 
 hypothesis.settings.register_profile(
     "minigrad",
@@ -24,26 +30,26 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("minigrad")
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks back on all tests comes last."""
-    items.sort(key=lambda item: item.path.name == "test_raised.py")
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(node: Any) -> None:
+    """Takes over what a worker has noted, where the tests are spread over several."""
+    noted = getattr(node, "workeroutput", {})  # it has none if it crashed
+    raised.reached.update(map(tuple, noted.get("reached", [])))
+    raised.asked_for |= noted.get("asked_for", False)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Starts what test modules have to do in the background."""
-    if session.config.option.collectonly:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """If all tests have run and passed, those errors are an error that none of them has raised."""
+    config = session.config
+    raised.asked_for |= any(item.path.name == "test_raised.py" for item in session.items)  # not with --last-failed
+    if hasattr(config, "workeroutput"):
+        config.workeroutput.update(reached=sorted(raised.reached), asked_for=raised.asked_for)
         return
-    by_module: dict[Any, list[pytest.Item]] = {}
-    for item in session.items:
-        by_module.setdefault(getattr(item, "module", None), []).append(item)
-    for module, items in by_module.items():
-        if hasattr(module, "in_background"):
-            module.in_background(items)
-
-
-def pytest_sessionfinish() -> None:
-    """Lets nothing go on when the tests have ended early."""
-    background.pool.shutdown(cancel_futures=True)
+    complete = raised.ALL_TESTS and raised.asked_for and not config.option.collectonly
+    if complete and session.exitstatus == pytest.ExitCode.OK and (complaints := raised.complaints(raised.reached)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("", *complaints, sep="\n")
 
 
 @pytest.fixture(params=[*kernels.BACKENDS, *on_card.PARAMETERS])

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests import background
 from tests.mistakes import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +40,7 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
         if mutant is not None:
             mutate(copy / mutant.file, mutant)
         environment = {
-            **background.environment, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), "MINIGRAD_BACKEND": "",
+            **os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), "MINIGRAD_BACKEND": "",
         }  # fmt: skip
         if mutant and mutant.file.startswith("kernels/cpu/"):
             environment["XDG_CACHE_HOME"] = str(copy / "cache")  # nobody will want its machine code again

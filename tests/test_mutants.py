@@ -1,38 +1,24 @@
 """The tests notice mistakes: each mutant makes the test that it names fail, and that test passes without it."""
 
-from concurrent.futures import Future
-from typing import Any
-
 import pytest
 
-from tests import background, mutants
+from tests import mutants
 
 BY_NAME = {mutant.name: mutant for mutant in mutants.MUTANTS}
-statuses: dict[str, Future[int]] = {}
-NONE = "no mutant"
 
 
-def in_background(items: list[Any]) -> None:
-    """Mutants' tests are run as other programs."""
-    for item in items:
-        if item.function is test_the_same_tests_pass_without_mutants:
-            tests = sorted({mutant.test for mutant in mutants.MUTANTS})
-            statuses[NONE] = background.pool.submit(mutants.run_tests, tests)
-        elif item.function is test_mutant_is_noticed:
-            mutant = BY_NAME[item.callspec.params["name"]]
-            statuses[mutant.name] = background.pool.submit(mutants.run_tests, [mutant.test], mutant)
+def test_the_same_tests_pass_without_mutants() -> None:
+    """First, for it takes longest."""
+    assert mutants.run_tests(sorted({mutant.test for mutant in mutants.MUTANTS})) == mutants.PASSED
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_mutant_is_noticed(name: str) -> None:
-    status = statuses[name].result()
+    mutant = BY_NAME[name]
+    status = mutants.run_tests([mutant.test], mutant)
     if status == mutants.SKIPPED:
-        pytest.skip(f"so is {BY_NAME[name].test}")
+        pytest.skip(f"so is {mutant.test}")
     assert status == mutants.FAILED
-
-
-def test_the_same_tests_pass_without_mutants() -> None:
-    assert statuses[NONE].result() == mutants.PASSED
 
 
 def test_names_are_unique() -> None:

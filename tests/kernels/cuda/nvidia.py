@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 from kernels.cuda.text import OPTIONS
-from tests import background
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 """Turing, Ampere (A100 and GeForce 30), Ada, Hopper, Blackwell (B200 and GeForce 50)."""
@@ -63,8 +62,7 @@ def tools() -> Path:
 
 
 def _cuobjdump(option: str, binary: Path) -> str:
-    path = f"{tools()}{os.pathsep}{background.environment['PATH']}"
-    environment = {**background.environment, "PATH": path}
+    environment = {**os.environ, "PATH": f"{tools()}{os.pathsep}{os.environ['PATH']}"}
     command = [str(tools() / "cuobjdump"), option, str(binary)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 

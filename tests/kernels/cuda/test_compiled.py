@@ -3,13 +3,11 @@
 import functools
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from tests import background
 from tests.cupy_standin.gpp import kernel_names
 from tests.kernels.cuda import nvidia
 from tests.kernels.cuda.budgets import BUDGETS
@@ -36,40 +34,29 @@ class Binary(NamedTuple):
 
 
 @functools.cache
-def binaries(name: str) -> dict[int, Future[Binary]]:
-    """A text compiled for all architectures. A result may be what the compiler says against it."""
-
-    def build(architecture: int) -> Binary:
-        compiled = nvidia.compile(TEXTS[name], name, architecture)
-        if architecture not in LOOKED_INTO:
-            return Binary(len(compiled), {}, {})
-        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-            file.write(compiled)
-            file.flush()
-            packed = _packed(kernel_names(TEXTS[name]))
-            path = Path(file.name)
-            return Binary(len(compiled), nvidia.resources(path), nvidia.instructions(path) if packed else {})
-
-    return {architecture: background.pool.submit(build, architecture) for architecture in nvidia.ARCHITECTURES}
-
-
-def in_background(items: list[Any]) -> None:
-    """Compile what these tests ask for."""
-    for item in items:
-        if "name" in getattr(getattr(item, "callspec", None), "params", {}):
-            binaries(item.callspec.params["name"])
+def binary(name: str, architecture: int) -> Binary:
+    """A text compiled for an architecture. AssertionError with what the compiler says against it."""
+    compiled = nvidia.compile(TEXTS[name], name, architecture)
+    if architecture not in LOOKED_INTO:
+        return Binary(len(compiled), {}, {})
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled)
+        file.flush()
+        packed = _packed(kernel_names(TEXTS[name]))
+        path = Path(file.name)
+        return Binary(len(compiled), nvidia.resources(path), nvidia.instructions(path) if packed else {})
 
 
 @pytest.mark.parametrize("architecture", nvidia.ARCHITECTURES)
 @pytest.mark.parametrize("name", TEXTS)
 def test_compiles_without_a_warning(name: str, architecture: int) -> None:
-    assert binaries(name)[architecture].result().size > 0
+    assert binary(name, architecture).size > 0
 
 
 @pytest.mark.parametrize("architecture", LOOKED_INTO)
 @pytest.mark.parametrize("name", TEXTS)
 def test_nothing_spills_and_budgets_hold(name: str, architecture: int) -> None:
-    found = binaries(name)[architecture].result().resources
+    found = binary(name, architecture).resources
     assert found, "cuobjdump has found no kernel"
     for kernel, used in found.items():
         registers, shared = BUDGETS[kernel][name.endswith("float64")]
@@ -81,7 +68,7 @@ def test_nothing_spills_and_budgets_hold(name: str, architecture: int) -> None:
 @pytest.mark.parametrize("architecture", LOOKED_INTO)
 @pytest.mark.parametrize("name", [name for name, text in TEXTS.items() if _packed(kernel_names(text))])
 def test_packs_move_128_bits_at_a_time(name: str, architecture: int) -> None:
-    code = binaries(name)[architecture].result().instructions
+    code = binary(name, architecture).instructions
     assert _packed(code), "cuobjdump has found no kernel of packs"
     for kernel in _packed(code):
         moves = [instruction for instruction in code[kernel] if instruction.startswith(("LDG.", "STG."))]

@@ -4,14 +4,12 @@ no overflow, no pack at a crooked address, and no race between the threads of a 
 import os
 import subprocess
 import sys
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kernels.cuda.text import FOLDER
-from tests import background, on_card
+from tests import on_card
 from tests.cupy_standin import gpp
 
 pytestmark = on_card.NEEDS_GPP
@@ -21,6 +19,8 @@ WITH_BARRIERS = (
     "batch_norm_backward", "cross_entropy", "cross_entropy_backward", "note_step", "adaptive_avg_pool2d",
 )  # fmt: skip
 """Kernels of the table whose threads wait for each other."""
+ONE_DTYPE = ("--dtypes", "float32")
+"""The texts of both dtypes differ in nothing but `real`, and there is much to compile."""
 
 
 def library(name: str) -> str:
@@ -35,7 +35,7 @@ def library(name: str) -> str:
 def run_samples(sanitizer: str, libraries: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run tests.kernels.cuda.samples in a Python that was started under the sanitizer."""
     environment = {
-        **background.environment,
+        **os.environ,
         "LD_PRELOAD": " ".join(libraries),
         "PYTHONMALLOC": "malloc",  # Python's own pools would hide what lies beside an array
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
@@ -48,36 +48,13 @@ def run_samples(sanitizer: str, libraries: list[str], *arguments: str) -> subpro
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def no_stray_access() -> subprocess.CompletedProcess[str]:
-    return run_samples("address,undefined", [library("asan"), library("ubsan")], "--dtypes", "float32")
-
-
-def no_race() -> subprocess.CompletedProcess[str]:
-    options = ("--draws", "2", "--dtypes", "float32", "--")
-    return run_samples("thread", [library("tsan")], *options, *WITH_BARRIERS)
-
-
-started: dict[Any, Future[subprocess.CompletedProcess[str]]] = {}
-
-
-def in_background(items: list[Any]) -> None:
-    """There is much to compile. The texts of both dtypes differ in nothing but `real`: one is enough."""
-    checks = {
-        test_no_stray_access_and_no_undefined_behaviour: no_stray_access,
-        test_no_race_inside_a_block: no_race,
-    }
-    for item in items:
-        if check := checks.get(item.function):
-            started[check] = background.pool.submit(check)
-
-
 def test_no_stray_access_and_no_undefined_behaviour() -> None:
-    run = started[no_stray_access].result()
+    run = run_samples("address,undefined", [library("asan"), library("ubsan")], *ONE_DTYPE)
     assert run.returncode == 0, run.stderr[-4000:]
 
 
 def test_no_race_inside_a_block() -> None:
-    run = started[no_race].result()
+    run = run_samples("thread", [library("tsan")], "--draws", "2", *ONE_DTYPE, "--", *WITH_BARRIERS)
     assert run.returncode == 0, run.stderr[-4000:]
 
 

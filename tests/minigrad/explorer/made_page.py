@@ -1,9 +1,5 @@
-"""The page that tests/minigrad/explorer/test_page.py walks through, made by another program meanwhile.
+"""The page that tests/minigrad/explorer/test_page.py walks through."""
 
-    python -m tests.minigrad.explorer.made_page FOLDER
-"""
-
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +31,3 @@ def make(folder: Path) -> Path:
         lambda: loss(True), folder, title="A <step> & more", about="about {it}",
         others={"without the auxiliary classifiers": lambda: loss(False)},
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    print(make(Path(sys.argv[1])))

@@ -1,36 +1,30 @@
 """A run's folder through kills, full and broken disks, and damaged files: nothing is lost that was saved."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from minigrad.commands import run
 from minigrad.training import checkpoint
-from tests import background
 from tests.minigrad.same_run import assert_same_run
 from tests.minigrad.training.interrupted import BROKEN, OPTIONS
 from tests.small_net import SmallNet
 
 ROOT = Path(__file__).parents[3]
 KILLS = 50
-folder = tempfile.TemporaryDirectory()
-killed: list[Future[subprocess.CompletedProcess[str]]] = []
 
 
-def interrupted(*arguments: str | Path, alone: bool = False) -> subprocess.CompletedProcess[str]:
+def interrupted(*arguments: str | int | Path, alone: bool = False) -> subprocess.CompletedProcess[str]:
     """tests.minigrad.training.interrupted, with the same results on one thread; alone: with file systems of its own."""
     command = [sys.executable, "-m", "tests.minigrad.training.interrupted", *map(str, arguments)]
     chosen = {"MINIGRAD_BACKEND": "reference", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     wrapped = ["unshare", "--map-root-user", "--mount", *command] if alone else command
-    environment = background.environment | chosen
-    return subprocess.run(wrapped, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    return subprocess.run(wrapped, env=os.environ | chosen, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
 def can_mount() -> bool:
@@ -41,14 +35,9 @@ def can_mount() -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
-def in_background(items: list[Any]) -> None:
-    if any(item.function is test_fifty_of_fifty_killed_runs_end_with_the_same_bits for item in items):
-        killed.append(background.pool.submit(interrupted, "killed", folder.name, str(KILLS)))
-
-
-def test_fifty_of_fifty_killed_runs_end_with_the_same_bits() -> None:
+def test_fifty_of_fifty_killed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
     """Every third in the midst of a save, the others at any moment."""
-    result = killed[0].result()
+    result = interrupted("killed", tmp_path, KILLS)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["same"] == KILLS

@@ -4,9 +4,7 @@ import os
 import pty
 import subprocess
 import sys
-import tempfile
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +12,28 @@ import pytest
 
 from minigrad.commands import run
 from minigrad.training import loop
-from tests import background
 from tests.minigrad.same_run import assert_same_run
 from tests.minigrad.training import five_runs
 
 ROOT = Path(__file__).parents[3]
-folder = tempfile.TemporaryDirectory()
-made: dict[str, Future[Path]] = {}
-"""The five runs as other programs make them."""
-
-
-def in_background(items: list[Any]) -> None:
-    for how, make in {"once": _without_terminal, "on a terminal": _on_terminal}.items():
-        made[how] = background.pool.submit(make, Path(folder.name) / how)
 
 
 def _command(out: Path) -> list[str]:
     return [sys.executable, "-m", "tests.minigrad.training.five_runs", str(out)]
 
 
-def _without_terminal(out: Path) -> Path:
-    environment = {**background.environment, "PYTHONHASHSEED": "1"}
-    subprocess.run(_command(out), cwd=ROOT, env=environment, check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def all_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The five runs as another program makes them."""
+    out = tmp_path_factory.mktemp("once")
+    subprocess.run(_command(out), cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "1"}, check=True, capture_output=True)
     return out
 
 
-def _on_terminal(out: Path) -> Path:
-    """With bars of progress, which are drawn at other times than lines are printed."""
+@pytest.fixture(scope="module")
+def all_on_a_terminal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """So they are made with bars of progress, which are drawn at other times than lines are printed."""
+    out = tmp_path_factory.mktemp("on a terminal")
     ours, theirs = pty.openpty()
     seen = bytearray()
 
@@ -51,7 +44,7 @@ def _on_terminal(out: Path) -> Path:
         except OSError:  # the terminal's other end is closed
             pass
 
-    environment = {**background.environment, "PYTHONHASHSEED": "2", "TERM": "xterm-256color"}
+    environment = {**os.environ, "PYTHONHASHSEED": "2", "TERM": "xterm-256color"}
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     with subprocess.Popen(_command(out), cwd=ROOT, env=environment, **streams) as program:
         os.close(theirs)
@@ -65,9 +58,9 @@ def _on_terminal(out: Path) -> Path:
 
 
 @pytest.fixture
-def once(request: pytest.FixtureRequest) -> Path:
+def once(all_once: Path, name: str) -> Path:
     """The run of that name, made by another program."""
-    return made["once"].result() / request.getfixturevalue("name")
+    return all_once / name
 
 
 pytestmark = [pytest.mark.usefixtures("cut_data"), pytest.mark.parametrize("name", five_runs.RUNS)]
@@ -78,8 +71,8 @@ def test_again(name: str, once: Path, tmp_path: Path) -> None:
     assert_same_run(once, tmp_path)
 
 
-def test_with_a_terminal(name: str, once: Path) -> None:
-    assert_same_run(once, made["on a terminal"].result() / name)
+def test_with_a_terminal(name: str, once: Path, all_on_a_terminal: Path) -> None:
+    assert_same_run(once, all_on_a_terminal / name)
 
 
 def test_on_one_thread(name: str, once: Path, tmp_path: Path) -> None:
