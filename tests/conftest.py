@@ -31,6 +31,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("minigrad")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes by their number in a test's name: gzip's have the time in them, and all processes must agree."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_testnodedown(node: Any) -> None:
     """Takes over what a worker has noted, where the tests are spread over several."""

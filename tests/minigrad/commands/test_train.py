@@ -91,11 +91,12 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("after", [4, 10, 13])
+@pytest.mark.parametrize("after", [1, 4, 10, 13])
 def test_a_resumed_run_ends_with_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, optimizer: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], after: int, optimizer: str
 ) -> None:
-    """Stopped inside an epoch and between two, with lines in the metrics that its last checkpoint does not cover."""
+    """Stopped before the first checkpoint, inside an epoch and between two, with lines in the metrics that its last
+    checkpoint does not cover."""
     options = ("--epochs", "2", "--checkpoint-every", "2", "--optimizer", optimizer)
     train(tmp_path / "whole", *options)
     count = 0
@@ -112,7 +113,10 @@ def test_a_resumed_run_ends_with_the_same_bits(
         patch.setattr(functional, "cross_entropy", crash)
         with pytest.raises(RuntimeError, match="pulled the plug"):
             train(tmp_path / "parts", *options)
+    capsys.readouterr()
     assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "parts")]) == 0
+    said = "going on from the beginning, for there is no checkpoint yet"
+    assert (said in capsys.readouterr().out) == (after < 2)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
