@@ -345,6 +345,10 @@ MUTANTS = [
         "tests/fuzz/test_readers.py::test_what_a_stranger_may_send_is_refused[weights, NaN]",
     ),
     Mutant(
+        "nobody hangs up on a late answer", "minigrad/data/download.py", "late.result().close()", "late.result()",
+        "tests/minigrad/data/test_download.py::test_an_answer_that_comes_too_late_is_hung_up_on",
+    ),
+    Mutant(
         "a picture is as large in memory as it says", "minigrad/data/image_files.py",
         "LARGEST_SIDE = 2048", "LARGEST_SIDE = 2**30",
         "tests/fuzz/test_readers.py::test_the_largest_picture_that_is_read_takes_bounded_memory[9000]",

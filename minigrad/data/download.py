@@ -10,10 +10,13 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 from minigrad.data.idx import MAX_BYTES, DataError
 from minigrad.messages import plain
+
+if TYPE_CHECKING:
+    import requests
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 20  # the longest silence
@@ -22,7 +25,6 @@ STALL_SECONDS = 30  # in each stretch this long ...
 STALL_BYTES = 2**16  # ... at least this much must come, or one that trickles could hold a run for hours
 CHUNK_BYTES = 2**16
 APT_SECONDS = 600
-Answer = TypeVar("Answer")
 
 
 def say(message: str) -> None:
@@ -36,24 +38,12 @@ def download(url: str, path: Path) -> None:
     Raises DataError, naming the address, where the server cannot be reached, answers with an error, falls silent,
     is too slow, or sends too much or less than it said. A part of the file may have been written by then.
     """
-    import requests  # here, since only the first run ever fetches
-    import urllib3
+    import urllib3  # here, since only the first run ever fetches
 
     try:
         # Not `response.iter_content`: it would unpack what a server marks as gzip-encoded, and it waits until a chunk
         # is full, so that the stall check below would come too late. `read1` returns what there is.
-        with (
-            _within(
-                ANSWER_SECONDS,
-                lambda: requests.get(
-                    url,
-                    stream=True,
-                    timeout=(CONNECT_SECONDS, READ_SECONDS),
-                    headers={"Accept-Encoding": "identity"},
-                ),
-            ) as response,
-            path.open("wb") as file,
-        ):
+        with _answer(url) as response, path.open("wb") as file:
             response.raise_for_status()
             with _progress(url, _length(response.headers.get("Content-Length", ""))) as advance:
                 for chunk in _steadily(lambda: response.raw.read1(CHUNK_BYTES, decode_content=False)):
@@ -66,20 +56,30 @@ def download(url: str, path: Path) -> None:
         raise DataError(f"{url}: {type(root).__name__}: {plain(root)}") from error
 
 
-def _within(seconds: float, answer: Callable[[], Answer]) -> Answer:
-    """What `answer` returns or raises; TimeoutError if that takes longer. It is then left to itself: a read's timeout
-    begins anew with every byte, so that nothing else ends a server's endless headers."""
-    future: Future[Answer] = Future()
+def _answer(url: str) -> "requests.Response":
+    """What the server says, as far as its headers; TimeoutError if that takes longer than ANSWER_SECONDS.
 
-    def work() -> None:
+    The request is then left to itself: a read's timeout begins anew with every byte, and nothing ends endless headers.
+    """
+    import requests
+
+    future: Future[requests.Response] = Future()
+
+    def ask() -> None:
+        timeout, headers = (CONNECT_SECONDS, READ_SECONDS), {"Accept-Encoding": "identity"}
         try:
-            future.set_result(answer())
+            future.set_result(requests.get(url, stream=True, timeout=timeout, headers=headers))
         except BaseException as error:
             future.set_exception(error)
 
-    Thread(target=work, daemon=True).start()  # a daemon does not keep the program from ending
-    if not wait([future], seconds).done:
-        raise TimeoutError(f"no answer within {seconds} s")
+    def hang_up(late: "Future[requests.Response]") -> None:
+        if not late.exception():
+            late.result().close()
+
+    Thread(target=ask, name=f"GET {url}", daemon=True).start()  # a daemon does not keep the program from ending
+    if not wait([future], ANSWER_SECONDS).done:
+        future.add_done_callback(hang_up)
+        raise TimeoutError(f"no answer within {ANSWER_SECONDS} s")
     return future.result()
 
 

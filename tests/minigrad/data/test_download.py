@@ -1,7 +1,9 @@
 import contextlib
+import gc
 import gzip
 import shutil
 import sys
+import threading
 
 import pytest
 
@@ -78,6 +80,17 @@ def test_a_bad_answer_is_an_error_that_names_the_address(server, tmp_path, monke
         download(server.address + "file", tmp_path / "file")
     assert str(caught.value).startswith(server.address + "file: ")
     assert str(caught.value).isprintable()
+
+
+def test_an_answer_that_comes_too_late_is_hung_up_on(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+    server.answers["file"] = lambda handler: handler.server.stop.wait(0.4) or handler.send(BODY)
+    with pytest.raises(DataError, match=r"file: TimeoutError: no answer within 0\.1 s"):
+        download(server.address + "file", tmp_path / "file")
+    for thread in threading.enumerate():
+        if thread.name == f"GET {server.address}file":
+            thread.join()
+    gc.collect()  # a connection that was left open is a warning now, and so an error
 
 
 @pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "\u0661"])
