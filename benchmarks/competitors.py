@@ -66,7 +66,7 @@ class Torch:
         import torch
 
         from benchmarks.torch_googlenet import TorchGoogLeNet, tensors
-        from benchmarks.torch_memory import torch_device
+        from benchmarks.torch_memory import in_format, torch_device
 
         self._torch = torch
         there, memory_format = torch_device(place), torch.channels_last if channels_last else torch.contiguous_format
@@ -74,7 +74,7 @@ class Torch:
         twin.load_state_dict(tensors(model.state_dict()))
         self.twin = twin.to(there, memory_format=memory_format)
         self.optimizer = torch.optim.SGD(self.twin.parameters(), **SGD)
-        self.batch = torch.from_numpy(nchw(images)).to(there).contiguous(memory_format=memory_format)
+        self.batch = in_format(torch.from_numpy(nchw(images)).to(there), memory_format)
         self.target = torch.from_numpy(labels).to(there)
 
     def set_training(self, training: bool) -> None:

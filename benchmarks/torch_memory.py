@@ -18,6 +18,12 @@ def torch_device(place: str) -> torch.device:
     return torch.device(place.replace("gpu", "cuda"))
 
 
+def in_format(tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """A copy in that format. Not `contiguous`: of one channel or one pixel it takes either format for the other, and
+    leaves the strides, by which the layers that come after choose theirs."""
+    return tensor.clone(memory_format=memory_format)
+
+
 class Rival(NamedTuple):
     """run: what is timed. arrays: what it returned as the kernel returns it; None if the numbers must differ."""
 
@@ -39,11 +45,11 @@ class Memory:
     def images(self, array: Array) -> Tensor:
         """(N, H, W, C) -> (N, C, H, W) in this format; other arrays as they are."""
         tensor = self.tensor(array)
-        return tensor.permute(0, 3, 1, 2).contiguous(memory_format=self.format) if array.ndim == 4 else tensor
+        return in_format(tensor.permute(0, 3, 1, 2), self.format) if array.ndim == 4 else tensor
 
     def weight(self, array: Array) -> Tensor:
         """(kh, kw, I, O) -> (O, I, kh, kw) in this format."""
-        return self.tensor(array).permute(3, 2, 0, 1).contiguous(memory_format=self.format)
+        return in_format(self.tensor(array).permute(3, 2, 0, 1), self.format)
 
     def empty(self, *shape: int) -> Tensor:
         """A stand-in for an argument of which only the shape and the format count."""

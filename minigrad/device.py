@@ -1,4 +1,4 @@
-"""Which device arrays live on. The only file of minigrad/ that imports CuPy.
+"""Which device arrays live on. The only file of minigrad/ that imports CuPy, besides parallel/nccl.py.
 
 A device is "cpu" or an NVIDIA card: "gpu:0", "gpu:1", ... and "gpu" for the one that is current. Arrays on the CPU are
 NumPy's, on a card they are CuPy's. Nothing moves between them unless it is told to: `to` and `host` are the only roads.
@@ -7,7 +7,7 @@ NumPy's, on a card they are CuPy's. Nothing moves between them unless it is told
 import contextlib
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -204,6 +204,15 @@ def synchronize(*arrays: Any) -> None:
             with array.device:
                 _cupy().cuda.get_current_stream().synchronize()
             return
+
+
+def finished(array: Any) -> Callable[[], bool]:
+    """Tells, when it is called, whether the card that this array is on has done all that it was told until now."""
+    if not is_on_card(array):
+        return lambda: True
+    with array.device:
+        event = _cupy().cuda.get_current_stream().record()
+    return lambda: bool(event.done)
 
 
 def set_precision(precision: str) -> None:

@@ -94,25 +94,27 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """In training, each element is 0 with probability p and otherwise scaled by 1 / (1 - p).
 
-    The mask is counted out of `minigrad.manual_seed`'s seed and the number of the call (kernels/reference/philox.py).
+    The mask is counted out of `minigrad.manual_seed`'s seed, the number of the call and that of the image
+    (kernels/reference/philox.py).
     """
     require_probability("dropout", p)
-    return ops.Dropout(p, *random.next_call())(input) if training and p > 0 else input
+    return ops.Dropout(p, *random.next_call(), random.first_image())(input) if training and p > 0 else input
 
 
 def batch_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
     bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-    *, activation: str | None = None,
+    *, activation: str | None = None, ranks: Any = None,
 ) -> Tensor:
     """Normalise each channel of (N, C), (N, C, L) or (N, C, H, W); `activation="relu"` in the same pass.
 
     In training with the batch's mean and biased variance, and the running ones move towards the batch's by `momentum`
-    (the running variance is unbiased); otherwise with the running ones.
+    (the running variance is unbiased); otherwise with the running ones. ranks: the processes that have other shares of
+    the batch (minigrad.parallel.World), if in training its statistics are to be those of all of it.
     """
     if not 2 <= input.ndim <= 4:
         raise ValueError(f"batch_norm: input: given shape {input.shape}, expected 2 to 4 axes (N, C, ...)")
-    channels, count = input.shape[1], input.data.size // max(1, input.shape[1])
+    channels = input.shape[1]
     named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, given in named.items():
         if given is not None and (given.shape, given.dtype) != ((channels,), input.dtype):
@@ -120,12 +122,13 @@ def batch_norm(
                 f"batch_norm: {name}: given {given.dtype} {given.shape}, expected {input.dtype} ({channels},)"
             )
     if training:
-        if count == 1:
+        if input.data.size == max(1, channels) and not ranks:
             raise ValueError(f"batch_norm: input: given shape {input.shape}, expected more than 1 value per channel")
-        operation = ops.BatchNorm(None, eps, activation)
+        operation = ops.BatchNorm(None, eps, activation, ranks)
         output = operation(input, weight, bias)
-        if count and running_mean is not None and running_var is not None:
+        if input.data.size and running_mean is not None and running_var is not None:
             with device.holding(input.data):
+                count = operation.batch_count
                 unbiased = operation.batch_variance * (count / (count - 1))
                 for running, batch in ((running_mean.data, operation.batch_mean), (running_var.data, unbiased)):
                     running *= 1 - momentum

@@ -1,11 +1,14 @@
 """Randomness is counted, not drawn.
 
 All the random state there is are two integers: the seed, and how many random calls were made since it was set. The
-bits of a call follow from these two alone, so a run can be resumed by writing them down. Each thread has its own.
+bits of a call follow from these two and the number of the image alone, so a run can be resumed by writing them down,
+and a batch be shared out among processes. Each thread has its own.
 """
 
 import operator
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -13,6 +16,7 @@ import numpy as np
 class _State(threading.local):
     seed = 0
     calls = 0
+    first_image = 0
 
 
 _state = _State()
@@ -47,6 +51,21 @@ def set_state(seed: int, calls: int) -> None:
     """Go on as if `calls` random calls had been made since `manual_seed(seed)`. ValueError or TypeError if that cannot
     be."""
     _state.seed, _state.calls = checked_state(seed, calls)
+
+
+def first_image() -> int:
+    """The number of the first image that is at work here, of those that a random call is for."""
+    return _state.first_image
+
+
+@contextmanager
+def images_from(first: int) -> Iterator[None]:
+    """Inside the block this thread has images of a batch from number `first` on, and others have those before."""
+    before, _state.first_image = _state.first_image, first
+    try:
+        yield
+    finally:
+        _state.first_image = before
 
 
 def generator() -> np.random.Generator:

@@ -15,6 +15,7 @@ class Mutant(NamedTuple):
 
 GRADCHECK = "tests/minigrad/test_gradcheck.py::test_every_family_of_operations_passes"
 BACKWARD = "tests/minigrad/test_backward.py"
+RANKS = "tests/minigrad/parallel"
 RACES = "tests/kernels/cuda/test_sanitizers.py::test_no_race_inside_a_block"
 
 MUTANTS = [
@@ -235,8 +236,8 @@ MUTANTS = [
     ),
     Mutant(
         "a hidden copy to the host in every step", "minigrad/training/step_log.py",
-        "self._noted.append((step, len(target), rate))",
-        "self._noted.append((step, len(target), rate + 0 * float(loss)))",
+        "self._noted.append((step, images, len(target), rate))",
+        "self._noted.append((step, images, len(target), rate + 0 * float(loss)))",
         "tests/benchmarks/test_gpu_plan.py::test_few_launches_and_one_wait",
     ),
     Mutant(
@@ -368,5 +369,51 @@ MUTANTS = [
         "grads = [self.params[index].grad for index in chosen]",
         "grads = [self.params[index].grad for index in chosen]\n            self._steps[chosen] += 1",
         "tests/minigrad/test_faults.py::test_a_fault_in_the_optimisers_kernel_changes_nothing[reference-adamw-adam_step]",
+    ),
+    Mutant(
+        "each rank's loss counts as if it had the whole batch", "minigrad/training/loop.py",
+        "self.gradients.backward(total.loss, len(y) / images)", "self.gradients.backward(total.loss, 1.0)",
+        f"{RANKS}/test_same_run.py::test_the_first_ten_losses_are_one_processes[2]",
+    ),
+    Mutant(
+        "each rank draws its dropout masks from image 0 on", "minigrad/training/loop.py",
+        "with random.images_from(first):", "with random.images_from(0):",
+        f"{RANKS}/test_same_run.py::test_the_first_ten_losses_are_one_processes[2]",
+    ),
+    Mutant(
+        "gradients go only when backward is at its end", "minigrad/parallel/gradients.py",
+        "not self.buckets[self._next].missing", "not any(bucket.missing for bucket in self.buckets)",
+        f"{RANKS}/test_gradients.py::test_buckets_go_while_backward_still_runs",
+    ),
+    Mutant(
+        "the mean of nothing spoils the loss", "minigrad/training/step_log.py",
+        "if not len(target):", "if target is None:",
+        f"{RANKS}/test_same_run.py::test_a_rank_may_have_no_image_of_the_last_batch",
+    ),
+    Mutant(
+        "shared statistics are taken for constants in backward", "minigrad/ops/norm.py",
+        "x_grad -= self._through_statistics(x, mean, variance, weight, weight_grad, bias_grad)", "pass",
+        f"{RANKS}/test_same_run.py::test_shared_batch_statistics_are_one_processes[2]",
+    ),
+    Mutant(
+        "waits have no limit", "minigrad/parallel/mpi.py",
+        "if waited > limit:", "if waited > limit + 5:",
+        f"{RANKS}/test_world.py::TestMpi::test_a_wait_has_a_limit",
+    ),
+    Mutant(
+        "an error ends one rank alone", "minigrad/commands/__init__.py",
+        "    world.end(status)\n    return status", "    return status",
+        f"{RANKS}/test_ends.py::test_an_error_of_one_rank_is_told_and_ends_all[1]",
+    ),
+    Mutant(
+        "a resumed run leaves the other ranks at the beginning", "minigrad/training/loop.py",
+        "self.position = together.take_over(self.world, self.position, self.model, self.optimizer, self.average)",
+        "self.position = together.take_over(self.world, self.position)",
+        f"{RANKS}/test_same_run.py::test_a_checkpoint_of_some_ranks_resumes_on_others[0-2]",
+    ),
+    Mutant(
+        "cards do not wait for each other's sums", "minigrad/parallel/nccl.py",
+        "cupy.cuda.get_current_stream().wait_event(self._stream.record())", "pass",
+        f"{RANKS}/test_cards.py::test_sums_go_beside_backward_and_are_waited_for",
     ),
 ]  # fmt: skip

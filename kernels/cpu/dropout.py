@@ -58,7 +58,7 @@ def _decide(first: int, image: int, seed: Any, call: Any, threshold: Any, keep: 
 
 @compiled
 def _dropout_part(
-    x: Any, y: Any, channel_block: int, scale: Any, seed: Any, call: Any, threshold: Any, part: int
+    x: Any, y: Any, channel_block: int, scale: Any, seed: Any, call: Any, first: int, threshold: Any, part: int
 ) -> None:
     _, places, channels = x.shape
     blocks = (channels + channel_block - 1) // channel_block
@@ -66,7 +66,7 @@ def _dropout_part(
     stop = min(channels, start + channel_block)
     quads = ((stop - start) * places + 3) // 4
     quad_keep = np.empty((quads, 4), np.uint8)
-    _decide(start * places // 4, image, seed, call, threshold, quad_keep)
+    _decide(start * places // 4, first + image, seed, call, threshold, quad_keep)
     keep = quad_keep.reshape(4 * quads)  # (Q, 4) -> (channels * places,), and what the last quad has too many
     for place in range(places):
         for c in range(start, stop):
@@ -75,21 +75,23 @@ def _dropout_part(
 
 @parallel
 def _dropout(
-    workers: int, x: Any, y: Any, channel_block: int, scale: Any, seed: Any, call: Any, threshold: Any, parts: int
+    workers: int, x: Any, y: Any, channel_block: int, scale: Any, seed: Any, call: Any, first: int, threshold: Any,
+    parts: int,
 ) -> None:
     counter = np.zeros(1, np.int64)
     for _ in prange(workers):
         part = next_part(counter)
         while part < parts:
-            _dropout_part(x, y, channel_block, scale, seed, call, threshold, part)
+            _dropout_part(x, y, channel_block, scale, seed, call, first, threshold, part)
             part = next_part(counter)
 
 
-def dropout(x: Array, p: float, seed: int, call: int) -> Array:
+def dropout(x: Array, p: float, seed: int, call: int, first: int = 0) -> Array:
     """x * mask / (1 - p): (N, ..., C) -> (N, ..., C).
 
     The mask is counted, not drawn: it depends on seed, call, image and the element's place in logical (C, ...) order
-    only. So the same kernel with the same seed and call is its own backward, applied to the gradient.
+    only. So the same kernel with the same seed and call is its own backward, applied to the gradient. Images are
+    numbered from `first` on: where others have the images before these, all draw from one mask.
     """
     if p == 1:
         return np.zeros(x.shape, x.dtype)
@@ -102,6 +104,6 @@ def dropout(x: Array, p: float, seed: int, call: int) -> Array:
     # (N, ..., C) -> (N, places, C)
     _dropout(
         np.ascontiguousarray(x).reshape(image), y.reshape(image), block, np.float32(1 / (1 - p)), seed_word, call_word,
-        threshold, n * -(-c // block),
+        first, threshold, n * -(-c // block),
     )
     return y

@@ -12,10 +12,11 @@ PLACES = 4
 """Of dropout.cu: places that a thread takes."""
 
 
-def dropout(x: Array, p: float, seed: int, call: int) -> Array:
+def dropout(x: Array, p: float, seed: int, call: int, first: int = 0) -> Array:
     """x * mask / (1 - p): (N, ..., C) -> (N, ..., C), float32 or float64.
 
-    The mask is counted, not drawn, as in kernels/reference/dropout.py: it is the same bits as there.
+    The mask is counted, not drawn, as in kernels/reference/dropout.py: it is the same bits as there, and images are
+    numbered from `first` on as there.
     """
     if p == 1:
         zeros: Array = cupy.zeros(x.shape, x.dtype)
@@ -28,6 +29,6 @@ def dropout(x: Array, p: float, seed: int, call: int) -> Array:
     words = [np.uint32(number >> shift & 0xFFFFFFFF) for number in (call, seed) for shift in (0, 32)]
     launch(
         "dropout", "dropout", x.dtype, (n * blocks,), block, contiguous(x), y, np.int32(places), np.int32(c),
-        np.int32(blocks), threshold, x.dtype.type(1 / (1 - p)), *words,
+        np.int32(blocks), np.uint32(first), threshold, x.dtype.type(1 / (1 - p)), *words,
     )
     return y

@@ -19,8 +19,8 @@ def random_word(image: int, element: int, seed: int, call: int) -> int:
     return philox(counter, (seed % WORD, seed // WORD % WORD))[element % 4]
 
 
-def dropout(x: Array, p: float, seed: int, call: int) -> Array:
-    """(N, ..., C) -> (N, ..., C)."""
+def dropout(x: Array, p: float, seed: int, call: int, first: int = 0) -> Array:
+    """(N, ..., C) -> (N, ..., C). `first` is the number of the first image."""
     y = np.zeros_like(x)
     if p == 1:
         return y
@@ -29,6 +29,6 @@ def dropout(x: Array, p: float, seed: int, call: int) -> Array:
         element = c  # becomes the number of (c, *place) in an array (C, ...)
         for position, length in zip(place, x.shape[1:-1], strict=True):
             element = element * length + position
-        if random_word(image, element, seed, call) >= min(int(p * WORD), WORD - 1):
+        if random_word(first + image, element, seed, call) >= min(int(p * WORD), WORD - 1):
             y[index] = x[index] * (1 / (1 - p))
     return y

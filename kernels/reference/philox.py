@@ -26,14 +26,14 @@ def philox(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> 
     return c0, c1, c2, c3
 
 
-def random_words(images: int, elements: int, seed: int, call: int) -> Array:
-    """32 random bits for each element of each image, (N, E) uint32.
+def random_words(images: int, elements: int, seed: int, call: int, first: int = 0) -> Array:
+    """32 random bits for each element of each image from number `first` on, (N, E) uint32.
 
     The key is the seed; the counter is (element // 4, image, call), and element % 4 picks one of its four words.
     """
     quads = -(-elements // 4)
     element = np.arange(quads, dtype=np.uint64)[None, :]  # (1, Q)
-    image = np.arange(images, dtype=np.uint64)[:, None]  # (N, 1)
+    image = np.arange(first, first + images, dtype=np.uint64)[:, None]  # (N, 1)
     low, high = (np.uint64(call & 0xFFFFFFFF), np.uint64(call >> 32 & 0xFFFFFFFF))
     shape = (images, quads)
     counter = tuple(np.broadcast_to(word, shape) for word in (element, image, low, high))

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from kernels import threads
 from minigrad import device
+from minigrad.parallel import ALONE, World
 
 
 def plain_console() -> Console:
@@ -51,12 +53,28 @@ def add_device(p: argparse.ArgumentParser) -> None:
                    help="auto, cpu, gpu, or a certain card such as gpu:1; default auto, the GPU if there is one")
 
 
-def chosen_device(name: str, console: Console) -> str:
-    """The device that the option `name` means; why it is not the GPU is printed, if there is something to say."""
-    place, remark = device.choose(name)
+def chosen_device(name: str, console: Console, world: World = ALONE) -> str:
+    """The device that the option `name` means; why it is not the GPU is printed, if there is something to say.
+
+    Each rank on a host has a card of its own; `auto` is the CPU if there are too few for all.
+    """
+    place, remark = device.choose(name) if world.size == 1 else _card_of_rank(name, world)
     if remark:
         console.print(remark)
     return place
+
+
+def _card_of_rank(name: str, world: World) -> tuple[str, str | None]:
+    """As device.choose, for one of several ranks. DeviceError if a rank lacks its card."""
+    if name not in ("auto", "gpu", device.CPU):
+        what = f"{world.size} ranks cannot share a card; --device gpu gives each its own"
+        raise device.DeviceError(f"--device {name}: {what}")
+    if name != "auto":
+        return device.choose(name if name == device.CPU else f"gpu:{world.local_rank}")
+    missing = device.missing_for_gpu(world.local_rank)
+    if world.maximum(np.array([missing is not None], np.int8))[0]:
+        return device.CPU, f"using the CPU: {missing or 'another rank lacks a card'}"
+    return device.choose(f"gpu:{world.local_rank}")
 
 
 def thread_count(text: str) -> int:

@@ -19,8 +19,10 @@ from minigrad.commands.arguments import (
     shown_path,
     thread_count,
 )
+from minigrad.commands.ranks import data_of_rank_0
 from minigrad.commands.trained import add_raw, load_trained
 from minigrad.data import CLASS_NAMES, DataError, load
+from minigrad.parallel import join
 from minigrad.training import Evaluation, evaluate, plots
 from minigrad.training.checkpoint import CheckpointError
 from minigrad.training.config import Builder, ConfigError
@@ -53,15 +55,20 @@ def parser() -> argparse.ArgumentParser:
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, load, test, print a table. Returns the exit status."""
     p = parser()
-    options = p.parse_args(arguments)
+    world = join()
+    with world.first():
+        options = p.parse_args(arguments)
     console = plain_console()
-    place = chosen_device(options.device, console)
-    models = [load_trained(builder, run, place, options.raw) for run in options.runs]
+    place = chosen_device(options.device, console, world)
+    models = [load_trained(builder, run, place, options.raw, world) for run in options.runs]
     held_out = {trained.config.hold_out for trained in models} if options.validation else {0}
-    if options.validation and (len(held_out) > 1 or held_out == {0}):
-        p.error(f"--validation: the runs have held out {sorted(held_out)} images, expected the same of all, and some")
+    with world.first():
+        if options.validation and (len(held_out) > 1 or held_out == {0}):
+            given = sorted(held_out)
+            p.error(f"--validation: the runs have held out {given} images, expected the same of all, and some")
     tested = replace(models[0].config, hold_out=held_out.pop(), test_limit=options.test_limit)
-    _, (images, labels), kind = data_of(load(options.data_dir), tested)
+    data = data_of_rank_0(world, lambda: load(options.data_dir))
+    _, (images, labels), kind = data_of(data, tested)
     there = device.to(images, place), device.to(labels, place)
     views = ten_views(*images.shape) if options.tta else [None]
     results = []
@@ -69,8 +76,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         if is_average:
             console.print(f"{run}: averaged weights; --raw tests those of the last step")
         remedy = "use --device cpu" if place != device.CPU else "a smaller network, or smaller images, need less"
-        with device.memory_errors(remedy), threads.limit(options.threads):
-            results.append(evaluate(model, *there, config, console, log_every=10, views=views))
+        with device.memory_errors(remedy), threads.limit(world.threads(options.threads)):
+            results.append(evaluate(model, *there, config, console, log_every=10, views=views, world=world))
         if len(models) > 1:
             console.print(f"{run}: {_figures(results[-1])}")
     result, who = results[0], ""
@@ -80,7 +87,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     console.print(_table(result))
     ways = f", each seen in {len(views)} ways" if options.tta else ""
     console.print(f"{who}{_figures(result)} on {len(images)} {kind} images{ways}")
-    if options.gallery:
+    if options.gallery and world.rank == 0:
         plots.gallery(options.gallery, images, labels, result.probabilities, CLASS_NAMES)
     return 0
 

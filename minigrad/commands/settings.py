@@ -40,6 +40,8 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
     add("crop", rate, "crop training images to this share of their area or more", "F")
     add("erase", share, "probability that a training image gets a hole", "F")
     add("averaging", share, "average the weights, keeping this share of the average in each step", "F")
+    group.add_argument("--sync-batch-norm", action=argparse.BooleanOptionalAction,
+                       help="batch normalisation over all ranks' images, where several train together")
     add("hold_out", at_least(0), "test on the last N training images, which are not trained on")
     add("seed", at_least(0, below=2**64), "where all randomness begins")
     add("train_limit", at_least(1), "use only the first N training images")

@@ -15,8 +15,10 @@ from minigrad import device, random
 from minigrad.commands import COMMANDS, INTERRUPTED
 from minigrad.commands.arguments import add_device, at_least, chosen_device, plain_console, shown_path, thread_count
 from minigrad.commands.profile import profile_table
+from minigrad.commands.ranks import config_of_rank_0, data_of_rank_0
 from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
+from minigrad.parallel import join
 from minigrad.profiler import Profiler
 from minigrad.training import Config, Diverged, Stopped, Trainer, averaged, checkpoint, metrics, recipes, tensorboard
 from minigrad.training.config import Builder, ConfigError
@@ -91,9 +93,11 @@ def _python() -> str:
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, prepare the run's folder, train. Returns the exit status."""
     p = parser(builder)
-    options = p.parse_args(arguments)
+    world = join()
+    with world.first():
+        options = p.parse_args(arguments)
     console = plain_console()
-    place = chosen_device(options.device, console)
+    place = chosen_device(options.device, console, world)
     if place != device.CPU:
         device.set_precision(options.precision)
     elif options.precision != "float32":
@@ -103,34 +107,45 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     twins = nullcontext() if place == device.CPU else _twins(options.kernels)
     if options.tensorboard:
         tensorboard.check()
+    run = options.resume or options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    config = config_of_rank_0(world, lambda: _settings(builder, run, options, p))
+    data = data_of_rank_0(world, lambda: load(options.data_dir))
+    random.manual_seed(config.seed)
+    model = config.build_model(builder).to(place)
+    profiler = Profiler() if options.profile else None
+    log_every = options.log_every or (10 if place == device.CPU else 50)
+    trainer = Trainer(model, data, config, run, console, log_every, options.checkpoint_every, profiler, world)
+    with _folder(run, options, config) if world.rank == 0 else nullcontext():
+        if options.resume:
+            trainer.resume()
+        return _train(trainer, twins, options, p)
+
+
+def _settings(builder: Builder, run: Path, options: argparse.Namespace, p: argparse.ArgumentParser) -> Config:
+    """The settings of the run, new or resumed. ConfigError if they make no sense."""
     settings = given(options, builder)
     if options.resume:
         beside = [*settings.pop("model", {}), *settings, *(["out"] if options.out else [])]
         if beside:
             names = ", ".join("--" + name.replace("_", "-") for name in beside)
             p.error(f"--resume goes on with the settings of the run; not allowed beside it: {names}")
-        run, config = options.resume, Config.load(options.resume, builder.__name__)
-    else:
-        config = recipes.settings(builder, settings.pop("recipe", Config.recipe), settings)
-        run = options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-        if found := [name for name in ("config.json", *FILES) if (run / name).exists()]:
-            hint = f"go on with it by --resume {run}, or choose another folder"
-            p.error(f"--out: {run} holds a run already, or what is left of one, {found[0]}; {hint}")
-    data = load(options.data_dir)
-    random.manual_seed(config.seed)
-    model = config.build_model(builder).to(place)
-    profiler = Profiler() if options.profile else None
-    log_every = options.log_every or (10 if place == device.CPU else 50)
-    trainer = Trainer(model, data, config, run, console, log_every, options.checkpoint_every, profiler)
-    run.mkdir(parents=True, exist_ok=True)  # now that the run is known to be possible
+        return Config.load(run, builder.__name__)
+    if found := [name for name in ("config.json", *FILES) if (run / name).exists()]:
+        hint = f"go on with it by --resume {run}, or choose another folder"
+        p.error(f"--out: {run} holds a run already, or what is left of one, {found[0]}; {hint}")
+    return recipes.settings(builder, settings.pop("recipe", Config.recipe), settings)
+
+
+@contextmanager
+def _folder(run: Path, options: argparse.Namespace, config: Config) -> Iterator[None]:
+    """Inside the block the run's folder is there, with its settings, and no other run may use it."""
+    run.mkdir(parents=True, exist_ok=True)
     with alone_in(run):
-        if options.resume:
-            trainer.resume()
-        elif (run / "config.json").exists():
-            raise ConfigError(f"{run}: another run has begun in this folder meanwhile")
-        else:
+        if not options.resume:
+            if (run / "config.json").exists():
+                raise ConfigError(f"{run}: another run has begun in this folder meanwhile")
             config.save(run)
-        return _train(trainer, twins, options, p)
+        yield
 
 
 def _train(
@@ -138,18 +153,23 @@ def _train(
 ) -> int:
     """Train to the end, or until the user stops it. Returns the exit status."""
     config, run, console, profiler = trainer.config, trainer.files.folder, trainer.console, trainer.profiler
+    world = trainer.world
+    count = world.threads(options.threads)
+    ranks = f"{world.size} ranks, {count} threads in each; " if world.size > 1 else ""
     console.print(
         f"{config.network}, {sum(each.data.size for each in trainer.model.parameters()):,} parameters; "
         f"{len(trainer.train_images):,} training and {len(trainer.test_images):,} {trainer.tested} images; "
-        f"run folder {run}"
+        f"{ranks}run folder {run}"
     )
     try:
         full = device.memory_errors("a smaller --batch-size or --image-size needs less")
-        board = closing(tensorboard.Board(run, trainer.position.step)) if options.tensorboard else nullcontext()
-        with threads.limit(options.threads), _shown(profiler, console), full, twins, board as trainer.board:
+        drawn = options.tensorboard and world.rank == 0
+        board = closing(tensorboard.Board(run, trainer.position.step)) if drawn else nullcontext()
+        with threads.limit(count), _shown(profiler, console), full, twins, board as trainer.board:
             result = trainer.train()
     except Stopped as stopped:
-        again = [_python(), sys.argv[0], "--resume", str(run)]
+        launcher = ["mpiexec", "-n", str(world.size)] if world.size > 1 else []
+        again = [*launcher, _python(), sys.argv[0], "--resume", str(run)]
         for name in OTHERS:
             if (value := getattr(options, name)) != p.get_default(name):
                 again += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]

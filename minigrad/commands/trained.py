@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
+from minigrad.commands.ranks import config_of_rank_0
 from minigrad.nn import Module
+from minigrad.parallel import ALONE, World
 from minigrad.training import averaged, checkpoint
 from minigrad.training.config import Builder, Config
 
@@ -23,13 +25,16 @@ def add_raw(p: argparse.ArgumentParser) -> None:
                    help="take the weights of a run's last step where there are averaged ones too")
 
 
-def load_trained(builder: Builder, run: Path, place: str, raw: bool = False) -> Trained:
+def load_trained(builder: Builder, run: Path, place: str, raw: bool = False, world: World = ALONE) -> Trained:
     """The model in a run's folder, on the device called `place`: the averaged one if the run has one and not `raw`.
 
-    ConfigError or CheckpointError if the folder has none for this network.
+    Rank 0 of `world` reads it for all. ConfigError or CheckpointError if the folder has none for this network.
     """
-    config = Config.load(run, builder.__name__)
+    config = config_of_rank_0(world, lambda: Config.load(run, builder.__name__))
     model = config.build_model(builder).to(place).eval()
     has_average = bool(config.averaging) and not raw and (run / averaged.NAME).exists()
-    checkpoint.load_model(run / (averaged.NAME if has_average else checkpoint.NAME), model)
+    if world.rank == 0:
+        checkpoint.load_model(run / (averaged.NAME if has_average else checkpoint.NAME), model)
+    for array in model.state_arrays().values():
+        world.broadcast(array)
     return Trained(config, model, has_average)

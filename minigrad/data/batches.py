@@ -1,6 +1,6 @@
 """What feeds the network: the images in the order of an epoch, resized and normalised a batch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -65,12 +65,14 @@ def batches(
     order: np.ndarray | None = None,
     start: int = 0,
     views: np.ndarray | None = None,
+    share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the images and labels in batches of `batch_size`; the last one may be smaller.
 
     `images` is (count, H, W) uint8 and `labels` (count,) of any integer type. `order` holds the indices of the images
     to visit, any number of them; without it all are visited as they lie. `start` is the number of batches to skip.
     `views`, (count, 9) int32, say what is seen of each image, by its index (`Augmentation.views`); None: all of it.
+    `share` tells which of a batch's so many images are taken; by default all.
 
     A batch is `x`, what `prepare` returns, and `y`, (N,) int64. Images and labels that are on a GPU stay there, and so
     are the batches; only `order` and `views`, which are NumPy's, are copied to it, once each. Raises ValueError, at
@@ -99,6 +101,7 @@ def batches(
         for begin in range(start * batch_size, len(order), batch_size):
             with device.holding(images):
                 chosen = order[begin : begin + batch_size]
+                chosen = chosen[share(len(chosen))]
                 seen = None if views is None else views[chosen]
                 x = prepare(images[chosen], image_size, in_channels, normalized, seen)
                 batch = x, labels[chosen].astype(np.int64, copy=False)

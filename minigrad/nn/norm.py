@@ -1,5 +1,7 @@
 """Normalisation layers."""
 
+from typing import Any
+
 import numpy as np
 
 from minigrad import device, functional as F
@@ -13,9 +15,11 @@ class _BatchNorm(Module):
 
     weight, bias: (C,), ones and zeros at first. running_mean, running_var: (C,) buffers, used in evaluation.
     momentum: how far the running statistics move towards a batch's; None takes the mean over all batches so far.
+    ranks: whose batches count in training besides (minigrad.parallel.share_statistics); None for only this process's.
     """
 
     axes: tuple[int, ...]
+    ranks: Any = None
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
@@ -35,9 +39,10 @@ class _BatchNorm(Module):
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.axes:
             raise ValueError(f"{type(self).__name__}: input: given shape {input.shape}, expected {self.axes} axes")
+        ranks = self.ranks if self.training else None
         if not self.track_running_stats:
             return F.batch_norm(
-                input, None, None, self.weight, self.bias, True, 0.0, self.eps, activation=self.activation
+                input, None, None, self.weight, self.bias, True, 0.0, self.eps, activation=self.activation, ranks=ranks
             )
         momentum = self.momentum
         if self.training:
@@ -46,7 +51,7 @@ class _BatchNorm(Module):
             momentum = 1 / self.num_batches_tracked.item() if momentum is None else momentum
         return F.batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0,
-            self.eps, activation=self.activation,
+            self.eps, activation=self.activation, ranks=ranks,
         )
 
     def extra_repr(self) -> str:

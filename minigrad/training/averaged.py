@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+
 from kernels.layout import Array
 from minigrad import device
 from minigrad.data import batches
 from minigrad.function import no_grad
 from minigrad.nn import BatchNorm1d, BatchNorm2d, Dropout, Module
 from minigrad.optim import WeightAverage
+from minigrad.parallel import ALONE, World
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
 
@@ -21,11 +24,14 @@ Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3)."""
 
 
 @contextmanager
-def averaged(model: Module, average: WeightAverage, images: Array, config: Config) -> Iterator[None]:
+def averaged(
+    model: Module, average: WeightAverage, images: Array, config: Config, world: World = ALONE
+) -> Iterator[None]:
     """Inside the block the model has the averaged weights, and batch statistics that belong to them.
 
     The statistics are computed anew over the first training images (M, H, W), as they are without augmentation: so will
-    the images be on which the model is used. Afterwards the model is as it was.
+    the images be on which the model is used. The ranks of `world` share out the batches. Afterwards the model is as it
+    was.
     """
     norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.track_running_stats]
     buffers = [(buffer, buffer.data) for norm in norms for buffer in norm.buffers()]
@@ -34,7 +40,7 @@ def averaged(model: Module, average: WeightAverage, images: Array, config: Confi
             if norms:
                 for buffer, data in buffers:
                     buffer.data = device.zeros_like(data)
-                _collect_statistics(model, norms, images, config)
+                _collect_statistics(model, norms, images, config, world)
             yield
     finally:
         for buffer, data in buffers:
@@ -42,26 +48,36 @@ def averaged(model: Module, average: WeightAverage, images: Array, config: Confi
 
 
 def _collect_statistics(
-    model: Module, norms: Sequence[BatchNorm1d | BatchNorm2d], images: Array, config: Config
+    model: Module, norms: Sequence[BatchNorm1d | BatchNorm2d], images: Array, config: Config, world: World
 ) -> None:
     """Make the running statistics of `norms` their mean over the first whole batches."""
     size = min(len(images), config.batch_size)
     count = min(STATISTICS_BATCHES, len(images) // size)
+    own = world.share(count)
+    part = slice(own.start * size, own.stop * size)
     labels = device.zeros_like(images, (len(images),))  # which nobody looks at
-    loader = batches(images[: count * size], labels[: count * size], size, **config.inputs)
+    loader = batches(images[part], labels[part], size, **config.inputs)
     modes = [(module, module.training) for module in model.modules()]
-    momenta = [(norm, norm.momentum) for norm in norms]
+    settings = [(norm, norm.momentum, norm.ranks) for norm in norms]
     try:
         for module in model.train().modules():
             if isinstance(module, Dropout):  # whose masks are counted
                 module.eval()
+        for norm in norms:
+            norm.ranks = None  # each batch is one rank's
         with no_grad():
             for number, (x, _) in enumerate(loader, start=1):
                 for norm in norms:
                     norm.momentum = 1 / number  # the mean over all batches so far
                 model(Tensor(x))
+        if world.size > 1:
+            for norm in norms:
+                world.sum(norm.num_batches_tracked.data)
+                for buffer in (norm.running_mean, norm.running_var):
+                    total = world.sum(buffer.data.astype(np.float64) * (own.stop - own.start))
+                    buffer.data[...] = total / count
     finally:
         for module, mode in modes:
             module.training = mode
-        for norm, momentum in momenta:
-            norm.momentum = momentum
+        for norm, momentum, ranks in settings:
+            norm.momentum, norm.ranks = momentum, ranks

@@ -60,6 +60,7 @@ class Config:
     share of the target that is spread over all classes. normalized: whether pixels have mean 0 and deviation 1, or
     else are from 0 to 1. flip, shift, crop, erase: see minigrad.data.Augmentation.
     averaging: how much of the averaged weights stays in each step (minigrad.optim.WeightAverage); 0 for no average.
+    sync_batch_norm: whether batch normalisation takes its statistics over all ranks that have a share of the batch.
 
     train_limit, test_limit: use only the first so many images; None for all. hold_out: keep the last so many training
     images out of training and test on them, and not on the test images.
@@ -85,6 +86,7 @@ class Config:
     crop: float = 1.0
     erase: float = 0.0
     averaging: float = 0.0
+    sync_batch_norm: bool = False
     seed: int = 0
     train_limit: int | None = None
     test_limit: int | None = None

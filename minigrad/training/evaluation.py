@@ -13,6 +13,7 @@ from minigrad import device, functional as F
 from minigrad.data import batches
 from minigrad.function import no_grad
 from minigrad.nn import Module
+from minigrad.parallel import ALONE, World
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
 from minigrad.training.progress import Reporter
@@ -41,7 +42,7 @@ class Evaluation:
 
 def evaluate(
     model: Module, images: Array, labels: Array, config: Config, console: Console, log_every: int,
-    after_batch: Callable[[], None] = lambda: None, views: Sequence[Array | None] = (None,),
+    after_batch: Callable[[], None] = lambda: None, views: Sequence[Array | None] = (None,), world: World = ALONE,
 ) -> Evaluation:
     """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,), and show the progress.
 
@@ -49,15 +50,19 @@ def evaluate(
 
     log_every: without a terminal, a line of progress each so many batches. after_batch: called after each; it may
     raise to end the test. The model's mode is restored afterwards. views: ways to look at all the images, one after the
-    other, such as `ten_views`; the probabilities are averaged over them. None is the images as they are.
+    other, such as `ten_views`; the probabilities are averaged over them. None is the images as they are. world: the
+    ranks that share out the batches, and all come to the same result.
     """
-    done, total = 0, len(views) * -(-len(images) // BATCH_SIZE)
+    own = world.share(-(-len(images) // BATCH_SIZE))  # whole batches, so that nothing depends on the number of ranks
+    part = slice(own.start * BATCH_SIZE, own.stop * BATCH_SIZE)
+    done, total = 0, len(views) * (own.stop - own.start)
     losses, seen = [], []  # left on the device until the end: to look at a number there is to wait for it
     was_training = model.training
     model.eval()
     try:
         with no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
-            loaders = (batches(images, labels, BATCH_SIZE, **config.inputs, views=view) for view in views)
+            shares = (None if view is None else view[part] for view in views)
+            loaders = (batches(images[part], labels[part], BATCH_SIZE, **config.inputs, views=view) for view in shares)
             for number, (x, y) in enumerate(chain.from_iterable(loaders), start=1):
                 logits = model(Tensor(x))
                 losses.append(F.cross_entropy(logits, y, reduction="sum").data)
@@ -68,16 +73,20 @@ def evaluate(
     finally:
         model.train(was_training)
     labels = device.host(labels)
-    if not done:
+    if not len(images):
         return mean_prediction(np.zeros((1, 0, config.num_classes)), labels)
-    with device.holding(*losses):
-        everything = np.concatenate(seen), np.stack(losses)
-    logits, sums = (device.host(array) for array in everything)
-    probabilities = softmax(logits).reshape(len(views), len(images), config.num_classes)
+    logits, sums = np.zeros((0, config.num_classes), np.float32), np.zeros(0, np.float32)
+    if done:
+        with device.holding(*losses):
+            logits, sums = (device.host(array) for array in (np.concatenate(seen), np.stack(losses)))
+    # (views * images, C) -> (views, images, C), and (views * batches,) -> (views, batches): those of all ranks
+    logits = world.gather(logits.reshape(len(views), -1, config.num_classes).swapaxes(0, 1)).swapaxes(0, 1)
+    sums = world.gather(sums.reshape(len(views), own.stop - own.start).T).T
+    probabilities = softmax(logits)
     if len(views) > 1:
         return mean_prediction(probabilities, labels)
-    counts = _confusion(labels, logits.argmax(axis=1), config.num_classes)
-    return Evaluation(sum(sums.tolist()) / done, counts, probabilities[0])
+    counts = _confusion(labels, logits[0].argmax(axis=1), config.num_classes)
+    return Evaluation(sum(sums[0].tolist()) / len(images), counts, probabilities[0])
 
 
 def ten_views(count: int, height: int, width: int) -> list[Array]:
@@ -107,10 +116,10 @@ def mean_prediction(probabilities: Array, labels: Array) -> Evaluation:
 
 
 def softmax(logits: Array) -> Array:
-    """Logits (M, C) -> probabilities (M, C) float64."""
+    """Logits (..., C) -> probabilities (..., C) float64."""
     logits = logits.astype(np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def _confusion(labels: Array, predicted: Array, num_classes: int) -> Array:

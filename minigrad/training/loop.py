@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 import kernels
@@ -15,14 +16,15 @@ from minigrad import device, random
 from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
+from minigrad.parallel import ALONE, GradientAverage, World, share_statistics
 from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
-from minigrad.training import averaged, metrics, plots, tensorboard
+from minigrad.training import averaged, metrics, plots, tensorboard, together
 from minigrad.training.checkpoint import Position
 from minigrad.training.config import Config, ConfigError
 from minigrad.training.evaluation import Evaluation, evaluate
 from minigrad.training.interrupt import interruptible
-from minigrad.training.objective import score
+from minigrad.training.objective import Scored, score
 from minigrad.training.progress import Reporter
 from minigrad.training.run_files import RunFiles
 from minigrad.training.step_log import StepLog
@@ -52,7 +54,9 @@ def data_of(data: FashionMNIST, config: Config) -> tuple[tuple[Array, Array], tu
 class Trainer:
     """One run in one folder: trains the model by `config`, from the beginning or from where a checkpoint was.
 
-    It trains on the device that the model is on, and keeps all images there.
+    It trains on the device that the model is on, and keeps all images there. Each rank of `world` has a Trainer of its
+    own, with the same images and settings, trains on its share of each batch, and tests its share of the images; rank 0
+    alone writes, and what it has read is what counts.
 
     checkpoint_every: save after so many steps too, not only after each epoch; 0 for epochs only.
     log_every: without a terminal, a line of progress each so many steps. On a GPU nobody looks at the losses, and so
@@ -62,9 +66,10 @@ class Trainer:
 
     def __init__(
         self, model: Module, data: FashionMNIST, config: Config, run: Path, console: Console, log_every: int = 10,
-        checkpoint_every: int = 0, profiler: Profiler | None = None,
+        checkpoint_every: int = 0, profiler: Profiler | None = None, world: World = ALONE,
     ) -> None:
-        self.model, self.config, self.console, self.files = model, config, console, RunFiles(run, console)
+        self.model, self.config, self.console, self.world = model, config, console, world
+        self.files = RunFiles(run, console, writing=world.rank == 0)
         self.position = Position()
         weight = next(model.parameters()).data
         train, test, self.tested = data_of(data, config)
@@ -76,32 +81,43 @@ class Trainer:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         normalised = any(isinstance(module, averaged.BATCH_NORMS) for module in model.modules())
-        if normalised and (count % config.batch_size or config.batch_size) == 1:
-            what = f"leaves the last batch one of {count:,} images, and batch normalisation needs more"
-            raise ConfigError(f"batch_size: given {config.batch_size}, which {what}")
+        if normalised:
+            together.require_enough(world, config, count)
         self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
         self.optimizer = config.build_optimizer(model)
         self.steps_per_epoch = -(-len(self.train_images) // config.batch_size)
-        self.log = StepLog(weight, min(log_every, self.steps_per_epoch) if kernels.is_on_card(weight) else 1)
+        capacity = min(log_every, self.steps_per_epoch) if kernels.is_on_card(weight) else 1
+        self.log = StepLog(weight, capacity, world)
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.average = config.build_average(model)
         self.board: tensorboard.Board | None = None
-        self.stopping = False
+        self.asked_to_stop = self.stopping = False
+        self.gradients = GradientAverage(world, model.parameters()) if world.size > 1 else None
+        if config.sync_batch_norm and world.size > 1:
+            share_statistics(model, world)
 
     def resume(self) -> None:
         """Go on from the run's checkpoint, or the one before if it is damaged; without one, from the beginning.
         CheckpointError if there are some and none can be used."""
-        if position := self.files.load(self.model, self.optimizer, self.average, self._require_own):
-            self.position = position
+        found = self.world.rank == 0 and self.files.load(self.model, self.optimizer, self.average, self._require_own)
+        self.position = found or self.position
+        self._take_over()
+        if self.position.step:
             self.schedule.go_to(self.position.step)
             where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
         else:
             where = "the beginning, for there is no checkpoint yet"
         self.console.print(f"going on from {where}")
+        if self.world.rank:
+            return
         for name, (key, most) in {
             metrics.EPOCHS: ("epoch", self.position.epoch), metrics.STEPS: ("step", self.position.step),
         }.items():  # fmt: skip
             self.files.keep(name, self._shown(name), key, most)
+
+    def _take_over(self) -> None:
+        """Go on from where rank 0 is, with its weights and all else that a checkpoint has."""
+        self.position = together.take_over(self.world, self.position, self.model, self.optimizer, self.average)
 
     def _require_own(self, at: Position) -> None:
         """ValueError if this run is never at that position."""
@@ -119,6 +135,7 @@ class Trainer:
         the message says what to do next.
         """
         result = None
+        self._take_over()
         with interruptible(self._stop_soon):
             while self.position.epoch < self.config.epochs:
                 self.train_epoch()
@@ -135,13 +152,13 @@ class Trainer:
         self.model.train()
         loader = batches(
             self.train_images, self.train_labels, config.batch_size, **config.inputs, order=order, start=at.batch,
-            views=self._views(count),
+            views=self._views(count), share=self.world.share,
         )
         watching = self.profiler.watch() if self.profiler else nullcontext()
         with watching, Reporter(self.console, title, self.steps_per_epoch, at.batch, self.log_every) as reporter:
             clock = time.perf_counter()
             for x, y in self._prepared(loader):
-                self._step(x, y)
+                self._step(x, y, min(config.batch_size, count - at.batch * config.batch_size))
                 at.batch, at.step = at.batch + 1, at.step + 1
                 due = self.checkpoint_every and at.step % self.checkpoint_every == 0
                 line = at.batch % self.log_every == 0 or at.batch == self.steps_per_epoch
@@ -180,24 +197,37 @@ class Trainer:
                 return
             yield batch
 
-    def _step(self, x: Array, y: Array) -> None:
-        """One step of the optimiser: (N, C, S, S) images and (N,) labels. What it came to is in the log."""
-        self._last_batch = x, y, random.get_state()
-        total, heads = score(self.model(Tensor(x)), y, self.config.label_smoothing)
-        self.log.note(self.position.step + 1, self.optimizer.lr, y, total, heads)
+    def _step(self, x: Array, y: Array, images: int) -> None:
+        """One step of the optimiser: (N, C, S, S) images and (N,) labels, of so many in all. What it came to is in the
+        log."""
+        self._last_batch = x, y, random.get_state(), self.world.share(images).start
+        total, heads = self._score()
+        self.log.note(self.position.step + 1, self.optimizer.lr, images, y, total, heads)
         self.optimizer.zero_grad()
-        total.loss.backward()
+        if self.gradients:
+            self.gradients.backward(total.loss, len(y) / images)
+        else:
+            total.loss.backward()
         with self._part("optimizer"):
             self.optimizer.step(self.log.halted)
             if self.average:
                 self.average.step(self.log.halted)
         self.schedule.step()
 
+    def _score(self) -> tuple[Scored, dict[str, Scored]]:
+        """Forward, on the last batch."""
+        x, y, _, first = self._last_batch
+        with random.images_from(first):
+            return score(self.model(Tensor(x)), y, self.config.label_smoothing)
+
     def _read_log(self) -> None:
         """Add up and write down the steps since the last time. Diverged if a loss was not finite."""
         at = self.position
+        if self.world.size > 1:
+            self.world.wait_for(device.finished(self.log.halted), "the others' gradients")
         for record in self.log.read():
             if not math.isfinite(record.loss):
+                together.leave_to_culprit(self.world, record)
                 raise self._diverged(f"the loss is {record.loss}; {self._origin()}", record.step, record.rate)
             at.images, at.correct = at.images + record.images, at.correct + record.correct
             at.loss_sum += record.loss * record.images
@@ -209,6 +239,8 @@ class Trainer:
             self.files.append(metrics.STEPS, line)
             if self.board:
                 self.files.write(tensorboard.NAME, self.board.add, "step", line)
+        if self.world.size > 1:
+            self.stopping = bool(self.world.maximum(np.array([self.asked_to_stop], np.int8))[0])
 
     def _losses(self) -> str:
         """The epoch's mean loss so far, and where there are several classifiers, that of each."""
@@ -220,10 +252,14 @@ class Trainer:
         """Test, record the epoch, draw, and save."""
         self._save()  # so that a run that ends in its test need not train the epoch again
         at = self.position
+        for module in self.model.modules():
+            if isinstance(module, averaged.BATCH_NORMS):  # each rank has those of its own batches
+                for buffer in module.buffers():
+                    self.world.broadcast(buffer.data)
         began = time.perf_counter()
         results = {self.tested: self._evaluate()}
         if self.average:
-            with averaged.averaged(self.model, self.average, self.train_images, self.config):
+            with averaged.averaged(self.model, self.average, self.train_images, self.config, self.world):
                 results[self._tests[-1]] = self._evaluate()
                 self._guarded(self.files.save_averaged, self.model)
         record: dict[str, Any] = {
@@ -280,11 +316,13 @@ class Trainer:
     def _evaluate(self) -> Evaluation:
         return evaluate(
             self.model, self.test_images, self.test_labels, self.config, self.console, self.log_every,
-            after_batch=self._stop_if_asked,
+            after_batch=self._stop_if_asked, world=self.world,
         )
 
     def _save(self) -> None:
+        together.require_same_weights(self.world, self.model, self.position.step)
         self._guarded(self.files.save, self.model, self.optimizer, self.position, self.average)
+        self.files.saved_step = together.of_rank_0(self.world, self.files.saved_step)
 
     def _guarded(self, save: Callable[..., None], *arguments: Any) -> None:
         """Call `save`. Diverged if a number that it should write is not finite."""
@@ -302,11 +340,12 @@ class Trainer:
     def _origin(self) -> str:
         """Where the last batch first meets a number that is not finite, in words. The weights are as they were then: an
         optimiser that is told of such a loss changes nothing."""
-        x, y, masks = self._last_batch
+        _, _, masks, _ = self._last_batch
         random.set_state(*masks)
+        share_statistics(self.model, None)  # the other ranks do not try it again
         try:
             with detect_anomaly():
-                score(self.model(Tensor(x)), y, self.config.label_smoothing)
+                self._score()
         except AnomalyError as error:
             return str(error)
         return "the last batch, tried again, has only finite numbers"
@@ -318,5 +357,6 @@ class Trainer:
         )
 
     def _stop_soon(self) -> None:
-        self.stopping = True
+        self.asked_to_stop = True
+        self.stopping = self.world.size == 1  # or else when all ranks have heard of it
         self.console.print("\nstopping after this step; once more stops at once")

@@ -55,13 +55,16 @@ class NotSaved(OSError):  # noqa: N818  (what happened, not what went wrong in t
 
 
 class RunFiles:
-    """The files of the run in `folder`. failures: what could not be written the last time, by the name of the file."""
+    """The files of the run in `folder`. failures: what could not be written the last time, by the name of the file.
 
-    def __init__(self, folder: Path, console: Console) -> None:
-        self.folder, self._console = folder, console
+    writing: False for a rank that leaves all writing to another.
+    """
+
+    def __init__(self, folder: Path, console: Console, writing: bool = True) -> None:
+        self.folder, self._console, self._writing = folder, console, writing
         self.failures: dict[str, OSError] = {}
         self._lines: dict[str, list[dict[str, Any]]] = {metrics.EPOCHS: [], metrics.STEPS: []}  # still to be written
-        self._saved_step: int | None = None
+        self.saved_step: int | None = None  # of the last good checkpoint
 
     @property
     def checkpoint(self) -> Path:
@@ -85,7 +88,7 @@ class RunFiles:
             if path == previous and self.checkpoint.exists():
                 aside = self.checkpoint.rename(self.checkpoint.with_suffix(".damaged"))
                 self._console.print(f"{damaged}; it is set aside as {aside}, and the checkpoint before it is used")
-            self._saved_step = position.step
+            self.saved_step = position.step
             return position
         return None
 
@@ -106,7 +109,7 @@ class RunFiles:
     def save(self, model: Module, optimizer: Optimizer, position: Position, average: WeightAverage | None) -> None:
         """Write the checkpoint. FloatingPointError if a number is not finite."""
         if self.write(checkpoint.NAME, checkpoint.save, self.checkpoint, model, optimizer, position, average):
-            self._saved_step = position.step
+            self.saved_step = position.step
 
     def save_averaged(self, model: Module) -> None:
         """Write the averaged model. FloatingPointError if a number is not finite."""
@@ -114,7 +117,8 @@ class RunFiles:
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a line to a file of metrics, behind those that could not be written before."""
-        self._lines[name].append(record)
+        if self._writing:
+            self._lines[name].append(record)
         self.write(name, self._append_all, name)
 
     def _append_all(self, name: str) -> None:
@@ -125,6 +129,8 @@ class RunFiles:
 
     def write(self, name: str, write: Callable[..., None], *arguments: Any) -> bool:
         """Call `write`, which writes the file called `name`; whether that could be done."""
+        if not self._writing:
+            return False
         try:
             write(*arguments)
         except OSError as error:
@@ -137,9 +143,9 @@ class RunFiles:
 
     def last_good(self) -> str:
         """Where the last good checkpoint is, in words."""
-        if self._saved_step is None:
+        if self.saved_step is None:
             return "nothing was saved yet"
-        return f"the last good checkpoint is {self.checkpoint}, of step {self._saved_step}"
+        return f"the last good checkpoint is {self.checkpoint}, of step {self.saved_step}"
 
     def require_written(self, what: str) -> None:
         """NotSaved, beginning with `what`, if some file lacks what should be in it."""

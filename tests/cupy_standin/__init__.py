@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import kernels
-from tests.cupy_standin import blas, devices, functions, memory, raw  # noqa: F401  (they fill the modules)
+from tests.cupy_standin import blas, devices, functions, memory, nccl, raw  # noqa: F401  (they fill the modules)
 from tests.cupy_standin.modules import MODULES
 
 _ours: dict[str, ModuleType] = {}

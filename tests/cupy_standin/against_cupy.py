@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from tests.cupy_standin import array, devices, functions, memory, modules, raw
+from tests.cupy_standin import array, devices, functions, memory, modules, nccl, raw
 
 CLASSES = {
     "cupy.ndarray": array.ndarray,
@@ -20,12 +20,14 @@ CLASSES = {
     "cupy.ufunc": functions.Ufunc,
     "cupy.cuda.Device": devices.Device,
     "cupy.cuda.Stream.null": devices.Stream,  # an instance, for only these have all attributes
+    "cupy.cuda.Event": devices.Event,
+    "cupy.cuda.nccl.NcclCommunicator": nccl.NcclCommunicator,
     "cupy.cuda.MemoryPool": memory.Pool,
     "cupy.cuda.MemoryPointer": array.Pointer,
 }
 """The stand-in's classes, and what they stand for. Their instances come out of functions and are never made by name."""
 NOT_CUPYS = {"__array_priority__", "__module__", "__dict__", "__weakref__", "__doc__", "__init__", "__init_subclass__"}
-IMPORTED = ("cupy", "cupy.cublas")
+IMPORTED = ("cupy", "cupy.cublas", "cupy.cuda.nccl")
 """What this project imports of CuPy. The others of its modules must be there when it has imported these."""
 Parameters = list[inspect.Parameter]
 

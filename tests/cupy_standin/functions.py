@@ -94,7 +94,7 @@ class Ufunc:
 
 
 for _ufunc in (
-    np.add, np.subtract, np.multiply, np.true_divide, np.power, np.matmul, np.exp, np.log, np.negative,
+    np.add, np.subtract, np.multiply, np.true_divide, np.power, np.sqrt, np.matmul, np.exp, np.log, np.negative,
     np.isnan, np.isinf, np.isfinite,
     np.maximum,
 ):

@@ -76,6 +76,15 @@ def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: Any = None, sh
 
 
 @public(cupy)
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
+) -> ndarray:
+    made = empty_like(a, dtype, order, subok, shape)
+    made.fill(fill_value)
+    return made
+
+
+@public(cupy)
 def asarray(a: Any, dtype: Any = None, order: Any = None) -> ndarray:
     """The one way from the host to the device."""
     if isinstance(a, ndarray):

@@ -3,14 +3,14 @@
 from types import ModuleType
 from typing import Any
 
-cupy, cuda, cublas, runtime, memory, device, libs_cublas = (
+cupy, cuda, cublas, runtime, memory, device, libs_cublas, nccl = (
     ModuleType(name)
     for name in (
         "cupy", "cupy.cuda", "cupy.cublas", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.device",
-        "cupy.cuda.cublas",
+        "cupy.cuda.cublas", "cupy.cuda.nccl",
     )
 )
-MODULES = {module.__name__: module for module in (cupy, cuda, cublas, runtime, memory, device, libs_cublas)}
+MODULES = {module.__name__: module for module in (cupy, cuda, cublas, runtime, memory, device, libs_cublas, nccl)}
 
 
 def public(home: ModuleType, name: str | None = None) -> Any:
@@ -26,6 +26,6 @@ def public(home: ModuleType, name: str | None = None) -> Any:
 # Not cupy.cublas: who wants that has to import it.
 for _parent, _name, _child in (
     (cupy, "cuda", cuda), (cuda, "runtime", runtime), (cuda, "memory", memory),
-    (cuda, "device", device), (cuda, "cublas", libs_cublas),
+    (cuda, "device", device), (cuda, "cublas", libs_cublas), (cuda, "nccl", nccl),
 ):
     setattr(_parent, _name, _child)

@@ -94,6 +94,15 @@ def test_the_mask_of_an_image_does_not_depend_on_its_company(backend: str) -> No
     np.testing.assert_array_equal(kept((2, 3, 3, 5), 0.5, 7, 1), kept((6, 3, 3, 5), 0.5, 7, 1)[:2])
 
 
+def test_images_are_numbered_from_the_first(backend: str) -> None:
+    """So that those who have shares of a batch draw from one mask."""
+    x = np.ones((6, 3, 3, 5), np.float32)
+    k = kernels.serving(x)
+    np.testing.assert_array_equal(k.dropout(x[2:], 0.5, 7, 1, 2), k.dropout(x, 0.5, 7, 1)[2:])
+    far = k.dropout(x[:1], 0.5, 7, 1, 2**31 + 5)
+    np.testing.assert_array_equal(far, kernels.load("naive").dropout(x[:1], 0.5, 7, 1, 2**31 + 5))
+
+
 def test_the_mask_follows_logical_order(backend: str) -> None:
     """An image's mask is that of its pixels in (C, H, W) order, whatever the memory."""
     flat = kept((2, 5 * 3 * 4), 0.5, 7, 1)

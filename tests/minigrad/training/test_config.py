@@ -40,7 +40,7 @@ def test_a_run_that_is_older_than_a_setting_has_its_default(tmp_path: Path) -> N
     later = {
         "recipe": "adam", "model": {}, "momentum": 0.9, "weight_decay": 0.0, "schedule": "cosine",
         "label_smoothing": 0.0, "normalized": True, "flip": False, "shift": 0, "crop": 1.0, "erase": 0.0,
-        "averaging": 0.0, "hold_out": 0,
+        "averaging": 0.0, "sync_batch_norm": False, "hold_out": 0,
     }  # fmt: skip
     assert dataclasses.asdict(config) == written | later
 

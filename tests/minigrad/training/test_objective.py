@@ -54,7 +54,7 @@ def test_the_log_keeps_all_of_them() -> None:
     expected = []
     for step in (1, 2):
         outputs = Three(*(logits(10 * step + n) for n in range(3)))
-        log.note(step, 0.5, TARGET, *score(outputs, TARGET))
+        log.note(step, 0.5, len(TARGET), TARGET, *score(outputs, TARGET))
         expected.append({name: mean_loss(each) for name, each in outputs._asdict().items()})
     assert log.full
     records = log.read()
@@ -70,5 +70,5 @@ def test_a_head_that_is_not_finite_stops_the_updates() -> None:
     outputs = Three(logits(0), logits(1), logits(2))
     outputs.aux2.data[1, 1] = np.nan
     log = StepLog(np.zeros(0), capacity=1)
-    log.note(7, 0.5, TARGET, *score(outputs, TARGET))
+    log.note(7, 0.5, len(TARGET), TARGET, *score(outputs, TARGET))
     assert log.halted[0] == 7
