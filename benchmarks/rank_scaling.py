@@ -20,13 +20,13 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import machine, options as shared, report
+from benchmarks.rank_steps import CHECKED_STEPS
 from minigrad import device
 from minigrad.commands.arguments import at_least, rate
 
 RANKS = 2
 MOST = 1024
 TOLERANCE = 1e-4
-CHECKED_STEPS = 3
 ROOT = Path(__file__).parents[1]
 BACKWARD_SHARE = 2 / 3
 """Of a step's time: backward multiplies twice what forward does."""

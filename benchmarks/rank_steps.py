@@ -8,7 +8,7 @@ are the ranks: rank 0 prints the figures as JSON. While it takes its turn alone,
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,17 @@ from googlenet import GoogLeNet
 from kernels import threads
 from kernels.layout import nchw
 from minigrad import Tensor, functional as F, optim, random
-from minigrad.parallel import GradientAverage, World, join
+from minigrad.parallel import ALONE, GradientAverage, World, join
 
 CHECKED_STEPS = 3
+"""Whose losses are compared, and which warm up: they are not timed."""
 
 
 class Trained:
     """GoogLeNet and its share of a batch, the same each time it is made; `step` trains, and returns the loss."""
 
-    def __init__(self, images: int, image_size: int, share: slice, average: Callable[[Any], GradientAverage] | None):
+    def __init__(self, world: World, images: int, image_size: int) -> None:
+        share = world.share(images)
         random.manual_seed(0)
         self.model = GoogLeNet(num_classes=CLASSES, image_size=image_size, dropout=0.0)
         self.optimizer = optim.SGD(self.model.parameters(), **SGD)
@@ -35,12 +37,12 @@ class Trained:
         self.batch = Tensor(nchw(np.ascontiguousarray(pixels[share])))
         self.labels = numbers.integers(0, CLASSES, images)[share]
         self.weight = len(self.labels) / images
-        self.average = average and average(self.model.parameters())
+        self.average = GradientAverage(world, self.model.parameters())
 
     def step(self) -> float:
         self.optimizer.zero_grad()
         loss = F.cross_entropy(self.model(self.batch), self.labels)
-        if self.average:
+        if self.average.world.size > 1:
             self.average.backward(loss, self.weight)
         else:
             loss.backward()
@@ -54,9 +56,8 @@ def measure(world: World, images: int, image_size: int, repeats: int) -> dict[st
     together, alone: a training step. exchange: the buckets' sums with nothing else to do. waited: what the rank that
     came last in a step still waited for the sums; what others waited for longer was for that rank and not for bytes.
     """
-    together = Trained(images, image_size, world.share(images), lambda params: GradientAverage(world, params))
-    alone = Trained(images, image_size, slice(images), None) if world.rank == 0 else None
-    assert together.average is not None
+    together = Trained(world, images, image_size)
+    alone = Trained(ALONE, images, image_size) if world.rank == 0 else None
     arrays = [bucket.array for bucket in together.average.buckets]
 
     def exchange() -> None:
@@ -67,7 +68,6 @@ def measure(world: World, images: int, image_size: int, repeats: int) -> dict[st
     seconds: dict[str, list[float]] = {name: [] for name in ("together", "waited", "alone", "exchange")}
     losses: dict[str, list[float]] = {"together": [], "alone": []}
     for turn in range(CHECKED_STEPS + repeats):
-        together.model.train()
         world.sum(np.zeros(1))  # all begin at once
         with threads.limit(world.threads(None)):
             waited, began = world.waited, time.perf_counter()
@@ -86,7 +86,7 @@ def measure(world: World, images: int, image_size: int, repeats: int) -> dict[st
                 for name, value in zip(seconds, (took, waited, by_itself, exchanged), strict=True):
                     seconds[name].append(value)
     sizes = [array.nbytes for array in arrays]
-    return {"ranks": world.size, "seconds": seconds, "losses": losses, "bucket_bytes": sizes}
+    return {"seconds": seconds, "losses": losses, "bucket_bytes": sizes}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import functools
 import os
 
-from minigrad.parallel.world import ParallelError, World
+from minigrad.parallel.world import ALONE, ParallelError, World
 
 LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 """Variables by which launchers tell a process its number: MPICH's and Intel's mpiexec and Slurm's srun; all with PMIx;
@@ -17,7 +17,7 @@ def join() -> World:
     ParallelError if there are others, and mpi4py is missing or finds no MPI.
     """
     if not any(name in os.environ for name in LAUNCHED):
-        return World()
+        return ALONE
     try:
         from minigrad.parallel.mpi import MpiWorld
 
