@@ -381,6 +381,11 @@ MUTANTS = [
         f"{RANKS}/test_same_run.py::test_the_first_ten_losses_are_one_processes[2]",
     ),
     Mutant(
+        "each rank looks for the images itself", "minigrad/commands/ranks.py",
+        "data = read() if world.rank == 0 else None", "data = read()",
+        f"{RANKS}/test_same_run.py::test_the_first_ten_losses_are_one_processes[2]",
+    ),
+    Mutant(
         "gradients go only when backward is at its end", "minigrad/parallel/gradients.py",
         "not self.buckets[self._next].missing", "not any(bucket.missing for bucket in self.buckets)",
         f"{RANKS}/test_gradients.py::test_buckets_go_while_backward_still_runs",

@@ -28,6 +28,9 @@ FILES_PATIENCE = 600.0
 EAGER_SECONDS = 0.002
 """How long a wait turns in circles; afterwards it sleeps between looks, lest it takes a core that others need."""
 NAP_SECONDS = 0.0002
+LAST_WORDS_SECONDS = 0.5
+"""How long a rank that ends all lives on after its message. MPICH's launcher leaves as soon as it hears of the end, and
+may hear of it before it has read the message."""
 
 
 class MpiWorld(World):
@@ -63,7 +66,7 @@ class MpiWorld(World):
             yield
 
     def _let_in(self) -> None:
-        self._wait(self._comm.Ibcast(np.zeros(1, np.int8)), "rank 0 to prepare the run", FILES_PATIENCE)
+        self._wait(self._comm.Ibcast(np.zeros(1, np.int8)), "rank 0 to prepare the run", for_files=True)
 
     def sum(self, array: Array) -> Array:
         if is_on_card(array):
@@ -97,7 +100,7 @@ class MpiWorld(World):
 
     def broadcast(self, array: Array) -> None:
         content = np.ascontiguousarray(device.host(array))
-        self._wait(self._comm.Ibcast(content), "what rank 0 has", FILES_PATIENCE)
+        self._wait(self._comm.Ibcast(content), "what rank 0 has", for_files=True)
         device.assign(array, content)
 
     def broadcast_bytes(self, content: bytes) -> bytes:
@@ -126,14 +129,14 @@ class MpiWorld(World):
         return everything
 
     def wait_for(self, done: Callable[[], bool], what: str) -> None:
-        self._until(done, what, PATIENCE)
+        self._until(done, what)
 
-    def _wait(self, request: Any, what: str, patience: float = PATIENCE) -> None:
-        self._until(request.Test, what, patience)
+    def _wait(self, request: Any, what: str, *, for_files: bool = False) -> None:
+        self._until(request.Test, what, for_files=for_files)
 
-    def _until(self, done: Callable[[], bool], what: str, patience: float) -> None:
+    def _until(self, done: Callable[[], bool], what: str, *, for_files: bool = False) -> None:
         began = time.perf_counter()
-        limit = patience + SLOWNESS * (began - self._met)
+        limit = (FILES_PATIENCE if for_files else PATIENCE) + SLOWNESS * (began - self._met)
         while not self._is(done, what):
             waited = time.perf_counter() - began
             if waited > limit:
@@ -160,6 +163,7 @@ class MpiWorld(World):
     def end(self, status: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(LAST_WORDS_SECONDS)
         try:
             MPI.COMM_WORLD.Abort(status)
         finally:

@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 NEEDS_MPI = pytest.mark.skipif(MPIEXEC is None, reason="needs mpiexec: pip install -e '.[mpi]'")
+LIMIT = 30.0
+"""Seconds within which all ranks must have ended after one has."""
 PROGRAM = "tests.minigrad.parallel.program"
 
 
@@ -37,3 +39,27 @@ def ranks(
     )  # fmt: skip
     assert result.returncode == status, result.stdout + result.stderr
     return result
+
+
+def children(launcher: int) -> list[int]:
+    """The ranks that mpiexec has started; Hydra's proxy is between them."""
+    found = [launcher]
+    for process in found:
+        for task in Path(f"/proc/{process}/task").glob("*/children"):
+            found += map(int, task.read_text().split())
+    return [process for process in found if b"parallel.program" in arguments_of(process) and process != launcher]
+
+
+def arguments_of(process: int) -> bytes:
+    try:
+        line = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+    return b"" if line.split(b"\0")[0].endswith((b"mpiexec", b"proxy")) else line
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False

@@ -3,10 +3,11 @@
     mpiexec -n 2 python -m tests.minigrad.parallel.program NETWORK [COMMAND] [OPTIONS]
 
 NETWORK is a name in NETWORKS. Variables: MINIGRAD_TEST_FAULT, "KIND RANK STEP", makes a rank fail in a step;
-MINIGRAD_TEST_PAUSE is how many seconds each step takes longer; with MINIGRAD_TEST_CARD there are two stand-ins for
-cards.
+MINIGRAD_TEST_PAUSE is how many seconds each step takes longer, MINIGRAD_TEST_PATIENCE how many ranks wait for each
+other; with MINIGRAD_TEST_CARD there are two stand-ins for cards.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -66,6 +67,11 @@ def fail(kind: str, step: int) -> None:
 
 if __name__ == "__main__":
     cut.use_without_pictures()
+    if join().rank:
+        os.environ["MINIGRAD_DATA"] = os.devnull  # on another host there are no images
+    if patience := os.environ.get("MINIGRAD_TEST_PATIENCE"):
+        mpi = importlib.import_module("minigrad.parallel.mpi")
+        mpi.PATIENCE = mpi.FILES_PATIENCE = float(patience)  # type: ignore[attr-defined]
     name, *arguments = sys.argv[1:]
     if planned := os.environ.get("MINIGRAD_TEST_FAULT"):
         kind, rank, step = planned.split()

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from minigrad.training import checkpoint
-from tests.minigrad.parallel.launched import NEEDS_MPI, ROOT, command, environment, ranks
+from tests.minigrad.parallel.launched import LIMIT, NEEDS_MPI, ROOT, alive, children, command, environment, ranks
 from tests.minigrad.same_run import assert_same_run, lines
 
 pytestmark = NEEDS_MPI
 OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "30", "--train-limit", "100", "--epochs", "3")
-LIMIT = 30.0
 KILLS = 10
 
 
@@ -92,30 +91,6 @@ def test_ten_kills_of_one_rank_cost_nothing(tmp_path: Path) -> None:
     ranks(2, "small", "--resume", run, "--device", "cpu")
     assert_same_run(tmp_path / "whole", run)
     assert len(lines(run / "steps.jsonl")) == 120
-
-
-def children(launcher: int) -> list[int]:
-    """The ranks that mpiexec has started; Hydra's proxy is between them."""
-    found = [launcher]
-    for process in found:
-        for task in Path(f"/proc/{process}/task").glob("*/children"):
-            found += map(int, task.read_text().split())
-    return [process for process in found if b"parallel.program" in arguments_of(process) and process != launcher]
-
-
-def arguments_of(process: int) -> bytes:
-    try:
-        line = Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return b""
-    return b"" if line.split(b"\0")[0].endswith((b"mpiexec", b"proxy")) else line
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
 
 
 def test_ctrl_c_is_granted_by_all_at_the_same_step(tmp_path: Path) -> None:

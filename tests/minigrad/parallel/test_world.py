@@ -15,7 +15,7 @@ from minigrad.commands.arguments import chosen_device, plain_console
 from minigrad.parallel import ALONE, ParallelError, World, launch
 from minigrad.training import Config, together
 from minigrad.training.config import ConfigError
-from tests.minigrad.parallel.launched import NEEDS_MPI, environment, ranks
+from tests.minigrad.parallel.launched import LIMIT, NEEDS_MPI, command, environment, ranks
 from tests.small_net import SmallNet
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +38,24 @@ def test_ranks_without_mpi4py_are_an_error(monkeypatch: pytest.MonkeyPatch) -> N
             launch.join()
     finally:
         launch.join.cache_clear()
+
+
+@NEEDS_MPI
+def test_a_rank_that_does_not_start_is_not_waited_for_long() -> None:
+    program = (
+        "import os, time; from minigrad.parallel import launch; launch.START_PATIENCE = 2.0; "
+        "time.sleep(60 * int(os.environ['PMI_RANK'])); launch.join()"
+    )
+    began = time.perf_counter()
+    mpiexec, *number, python = command(2)[:4]
+    result = subprocess.run(
+        [mpiexec, *number, python, "-c", program], env=environment(), cwd=ROOT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "Timeout" in result.stderr
+    assert "in join" in result.stderr
+    assert time.perf_counter() - began < LIMIT
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 4), (3, 5), (0, 2), (128, 3)])
