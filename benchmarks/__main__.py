@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import ablation, accuracy, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step
+from benchmarks import ablation, accuracy, drift, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step
 from minigrad import device
 from minigrad.commands import INTERRUPTED
 
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("kernels", kernel_times, "every kernel on the shapes that GoogLeNet gives it"),
         ("train-step", train_step, "whole steps of GoogLeNet, training and inference"),
         ("scaling", rank_scaling, "two ranks beside one process, and on paper as many as a cluster has"),
+        ("drift", drift, "how far apart losses come to be of several ranks and of one process"),
         ("accuracy", accuracy, "rounding errors of the convolution algorithms"),
         ("ablation", ablation, "what each part of the best recipe is worth; hours, and may be stopped at any time"),
         ("gpu-plan", gpu_plan, "what training costs a card on paper: launches, waits, memory, bytes; needs no card"),

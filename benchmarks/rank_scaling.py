@@ -8,18 +8,14 @@ arithmetic, and no measurement.
 import argparse
 import json
 import math
-import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
 
-from benchmarks import machine, options as shared, report
+from benchmarks import launcher, machine, options as shared, report
 from benchmarks.rank_steps import CHECKED_STEPS
 from minigrad import device
 from minigrad.commands.arguments import at_least, rate
@@ -27,7 +23,6 @@ from minigrad.commands.arguments import at_least, rate
 RANKS = 2
 MOST = 1024
 TOLERANCE = 1e-4
-ROOT = Path(__file__).parents[1]
 BACKWARD_SHARE = 2 / 3
 """Of a step's time: backward multiplies twice what forward does."""
 
@@ -85,15 +80,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def ranks(images: int, image_size: int, repeats: int) -> dict[str, Any]:
     """What benchmarks.rank_steps finds. RuntimeError with what it said if it failed."""
-    mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}") or shutil.which("mpiexec")
-    if mpiexec is None:
-        raise RuntimeError("there is no mpiexec: pip install -e '.[mpi]'")
-    command = [mpiexec, "-n", str(RANKS), sys.executable, "-m", "benchmarks.rank_steps"]
-    command += [str(images), str(image_size), str(repeats)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {result.stderr.strip()}")
-    found: dict[str, Any] = json.loads(result.stdout)
+    arguments = ["-m", "benchmarks.rank_steps", *map(str, (images, image_size, repeats))]
+    found: dict[str, Any] = json.loads(launcher.run(RANKS, arguments))
     return found
 
 

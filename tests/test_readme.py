@@ -40,7 +40,7 @@ def test_every_target_that_the_readme_names_is_in_the_makefile() -> None:
 
 
 def test_every_option_that_the_readme_names_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    from benchmarks import ablation, accuracy, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step
+    from benchmarks import ablation, accuracy, drift, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step
     from minigrad.commands import COMMANDS
 
     helps = [["googlenet.py", command] for command in COMMANDS] + [["examples/small_inception.py", "train"]]
@@ -49,7 +49,7 @@ def test_every_option_that_the_readme_names_is_there(capsys: pytest.CaptureFixtu
             runpy.run_path(str(ROOT / command[0]))["main"]([command[1], "--help"])
     options = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     parsers = []
-    for module in (ablation, accuracy, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step):
+    for module in (ablation, accuracy, drift, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step):
         parsers.append(argparse.ArgumentParser())
         module.add_options(parsers[-1])
     options |= {option for each in parsers for action in each._actions for option in action.option_strings}

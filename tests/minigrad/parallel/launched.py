@@ -1,15 +1,16 @@
 """Starting several ranks from a test."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.launcher import mpiexec
+
 ROOT = Path(__file__).parents[3]
-MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+MPIEXEC = mpiexec()
 NEEDS_MPI = pytest.mark.skipif(MPIEXEC is None, reason="needs mpiexec: pip install -e '.[mpi]'")
 LIMIT = 30.0
 """Seconds within which all ranks must have ended after one has."""
