@@ -386,6 +386,11 @@ MUTANTS = [
         f"{RANKS}/test_same_run.py::test_the_first_ten_losses_are_one_processes[2]",
     ),
     Mutant(
+        "PyTorch gets images of one channel in either format", "benchmarks/torch_memory.py",
+        "return tensor.clone(memory_format=memory_format)", "return tensor.contiguous(memory_format=memory_format)",
+        "tests/benchmarks/test_torch_memory.py::test_images_of_one_channel_have_strides_of_one_format[False]",
+    ),
+    Mutant(
         "gradients go only when backward is at its end", "minigrad/parallel/gradients.py",
         "not self.buckets[self._next].missing", "not any(bucket.missing for bucket in self.buckets)",
         f"{RANKS}/test_gradients.py::test_buckets_go_while_backward_still_runs",
