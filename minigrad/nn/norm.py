@@ -10,7 +10,7 @@ from minigrad.ops.arguments import require_activation
 from minigrad.tensor import Tensor
 
 
-class _BatchNorm(Module):
+class BatchNorm(Module):
     """Batch normalisation; see functional.batch_norm.
 
     weight, bias: (C,), ones and zeros at first. running_mean, running_var: (C,) buffers, used in evaluation.
@@ -58,13 +58,13 @@ class _BatchNorm(Module):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """Batch normalisation of (N, C) or (N, C, L)."""
 
     axes = (2, 3)
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNorm):
     """Batch normalisation of (N, C, H, W)."""
 
     axes = (4,)

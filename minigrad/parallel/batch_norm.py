@@ -1,6 +1,7 @@
 """Batch statistics of the whole batch, though each rank has only its share of it."""
 
-from minigrad.nn import BatchNorm1d, BatchNorm2d, Module
+from minigrad.nn import Module
+from minigrad.nn.norm import BatchNorm
 from minigrad.parallel.world import World
 
 
@@ -8,5 +9,5 @@ def share_statistics(model: Module, world: World | None) -> None:
     """From now on the model's batch normalisations take mean and variance over all ranks' images in training, forward
     and backward, as if one process had the whole batch. None: over their own ones again."""
     for module in model.modules():
-        if isinstance(module, BatchNorm1d | BatchNorm2d):
+        if isinstance(module, BatchNorm):
             module.ranks = world

@@ -9,15 +9,14 @@ from kernels.layout import Array
 from minigrad import device
 from minigrad.data import batches
 from minigrad.function import no_grad
-from minigrad.nn import BatchNorm1d, BatchNorm2d, Dropout, Module
+from minigrad.nn import Dropout, Module
+from minigrad.nn.norm import BatchNorm
 from minigrad.optim import WeightAverage
 from minigrad.parallel import ALONE, World
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
 
 NAME = "averaged.safetensors"
-BATCH_NORMS = (BatchNorm1d, BatchNorm2d)
-"""Layers whose results depend on the other images of a batch."""
 STATISTICS_BATCHES = 32
 """How many batches statistics are the mean of; of a few thousand images they are as good as of all (Y. Wu and J.
 Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3)."""
@@ -33,7 +32,7 @@ def averaged(
     the images be on which the model is used. The ranks of `world` share out the batches. Afterwards the model is as it
     was.
     """
-    norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.track_running_stats]
+    norms = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
     buffers = [(buffer, buffer.data) for norm in norms for buffer in norm.buffers()]
     try:
         with average.applied():
@@ -48,7 +47,7 @@ def averaged(
 
 
 def _collect_statistics(
-    model: Module, norms: Sequence[BatchNorm1d | BatchNorm2d], images: Array, config: Config, world: World
+    model: Module, norms: Sequence[BatchNorm], images: Array, config: Config, world: World
 ) -> None:
     """Make the running statistics of `norms` their mean over the first whole batches."""
     size = min(len(images), config.batch_size)

@@ -16,6 +16,7 @@ from minigrad import device, random
 from minigrad.anomaly import AnomalyError, detect_anomaly
 from minigrad.data import CLASS_NAMES, Augmentation, FashionMNIST, batches, epoch_order
 from minigrad.nn import Module
+from minigrad.nn.norm import BatchNorm
 from minigrad.parallel import ALONE, GradientAverage, World, share_statistics
 from minigrad.profiler import Profiler
 from minigrad.tensor import Tensor
@@ -80,7 +81,7 @@ class Trainer:
             self._views(0)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        normalised = any(isinstance(module, averaged.BATCH_NORMS) for module in model.modules())
+        normalised = any(isinstance(module, BatchNorm) for module in model.modules())
         if normalised:
             together.require_enough(world, config, count)
         self.log_every, self.checkpoint_every, self.profiler = log_every, checkpoint_every, profiler
@@ -253,7 +254,7 @@ class Trainer:
         self._save()  # so that a run that ends in its test need not train the epoch again
         at = self.position
         for module in self.model.modules():
-            if isinstance(module, averaged.BATCH_NORMS):  # each rank has those of its own batches
+            if isinstance(module, BatchNorm):  # each rank has those of its own batches
                 for buffer in module.buffers():
                     self.world.broadcast(buffer.data)
         began = time.perf_counter()
