@@ -70,6 +70,12 @@ def missing_for_gpu(number: int | None = None) -> str | None:
     return None
 
 
+def missing_between_cards() -> str | None:
+    """What stands between cards that are to train together, with what to do about it; None if nothing does."""
+    available = importlib.import_module("cupy.cuda").nccl.available
+    return None if available else "CuPy finds no NCCL: pip install nvidia-nccl-cu13 (or nvidia-nccl-cu12)"
+
+
 def check(name: str) -> int | None:
     """The number in a device's name, such as 1 in "gpu:1". ValueError if it is no device's name."""
     match = NAMES.fullmatch(name)

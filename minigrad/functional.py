@@ -126,7 +126,7 @@ def batch_norm(
             raise ValueError(f"batch_norm: input: given shape {input.shape}, expected more than 1 value per channel")
         operation = ops.BatchNorm(None, eps, activation, ranks)
         output = operation(input, weight, bias)
-        if input.data.size and running_mean is not None and running_var is not None:
+        if (input.data.size or ranks) and running_mean is not None and running_var is not None:
             with device.holding(input.data):
                 count = operation.batch_count
                 unbiased = operation.batch_variance * (count / (count - 1))

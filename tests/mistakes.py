@@ -403,12 +403,22 @@ MUTANTS = [
     Mutant(
         "shared statistics are taken for constants in backward", "minigrad/ops/norm.py",
         "x_grad -= self._through_statistics(x, mean, variance, weight, weight_grad, bias_grad)", "pass",
-        f"{RANKS}/test_same_run.py::test_shared_batch_statistics_are_one_processes[2]",
+        f"{RANKS}/test_same_run.py::test_shared_batch_statistics_are_one_processes[2-5]",
     ),
     Mutant(
         "waits have no limit", "minigrad/parallel/mpi.py",
         "if waited > limit:", "if waited > limit + 5:",
         f"{RANKS}/test_world.py::TestMpi::test_a_wait_has_a_limit",
+    ),
+    Mutant(
+        "who writes files is waited for no longer than who trains", "minigrad/training/loop.py",
+        "                with self.world.patiently():", "                with nullcontext():",
+        f"{RANKS}/test_ends.py::test_a_rank_that_is_long_at_its_files_is_waited_for",
+    ),
+    Mutant(
+        "shared statistics hide whose images are not finite", "minigrad/training/together.py",
+        " + (origin is not None)", "",
+        f"{RANKS}/test_ends.py::test_a_loss_that_is_not_finite_is_told_by_the_rank_that_had_it[normalised-conv-more1-1]",
     ),
     Mutant(
         "an error ends one rank alone", "minigrad/commands/__init__.py",

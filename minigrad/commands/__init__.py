@@ -60,11 +60,12 @@ def _run(builder: Builder, arguments: Sequence[str], world: World = ALONE) -> in
             stream.reconfigure(errors="backslashreplace")
     if (backend := kernels.backend.current()) not in kernels.BACKENDS:
         expected = f"expected one of {', '.join(kernels.BACKENDS)}; --device says where to compute"
-        print(f"error: MINIGRAD_BACKEND: given {backend!r}, {expected}", file=sys.stderr)
-        return 1
+        return _ended(world, f"error: MINIGRAD_BACKEND: given {backend!r}, {expected}", 1)
     command = importlib.import_module(f"minigrad.commands.{name}")
     try:
         status: int = command.main(builder, rest)
+        if name in TOGETHER:
+            world.leave()
         return status
     except (*command.ERRORS, ParallelError) as error:
         return _ended(world, f"error: {error}", 1)

@@ -69,10 +69,12 @@ def _card_of_rank(name: str, world: World) -> tuple[str, str | None]:
     if name not in ("auto", "gpu", device.CPU):
         what = f"{world.size} ranks cannot share a card; --device gpu gives each its own"
         raise device.DeviceError(f"--device {name}: {what}")
-    if name != "auto":
-        return device.choose(name if name == device.CPU else f"gpu:{world.local_rank}")
-    missing = device.missing_for_gpu(world.local_rank)
-    if world.maximum(np.array([missing is not None], np.int8))[0]:
+    if name == device.CPU:
+        return device.choose(name)
+    missing = device.missing_for_gpu(world.local_rank) or device.missing_between_cards()
+    if name != "auto" and missing:
+        raise device.DeviceError(f"--device gpu:{world.local_rank}: {missing}; or use --device cpu")
+    if name == "auto" and world.maximum(np.array([missing is not None], np.int8))[0]:
         return device.CPU, f"using the CPU: {missing or 'another rank lacks a card'}"
     return device.choose(f"gpu:{world.local_rank}")
 

@@ -32,8 +32,8 @@ from minigrad.training.loop import data_of
 ERRORS = (DataError, CheckpointError, ConfigError, device.DeviceError, OSError)
 
 
-def parser() -> argparse.ArgumentParser:
-    """All options of `evaluate`."""
+def parser(writing: bool = True) -> argparse.ArgumentParser:
+    """All options of `evaluate`. writing: whether this process will write the files that they name."""
     p = argparse.ArgumentParser(prog=program("evaluate"), description="Test trained models.")
     p.add_argument("runs", type=shown_path, metavar="RUN", nargs="+",
                    help="folder of a training run; several are an ensemble, which predicts the mean of what each does")
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add_raw(p)
     p.add_argument("--validation", action="store_true",
                    help="test on the training images that the runs held out, and not on the test images")
-    p.add_argument("--gallery", type=output_file, metavar="FILE",
+    p.add_argument("--gallery", type=output_file if writing else shown_path, metavar="FILE",
                    help="draw the most confident mistakes into this PNG file")
     p.add_argument("--test-limit", type=at_least(1), metavar="N", help="use only the first N test images")
     p.add_argument("--data-dir", type=shown_path, metavar="DIR", help="folder with the four IDX files")
@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
     """Parse, load, test, print a table. Returns the exit status."""
-    p = parser()
     world = join()
+    p = parser(writing=world.rank == 0)
     with world.first():
         options = p.parse_args(arguments)
     console = plain_console()

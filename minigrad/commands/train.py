@@ -23,6 +23,7 @@ from minigrad.profiler import Profiler
 from minigrad.training import Config, Diverged, Stopped, Trainer, averaged, checkpoint, metrics, recipes, tensorboard
 from minigrad.training.config import Builder, ConfigError
 from minigrad.training.run_files import alone_in
+from minigrad.training.together import of_rank_0
 
 ERRORS = (
     DataError, Diverged, checkpoint.CheckpointError, ConfigError, metrics.MetricsError, tensorboard.TensorBoardError,
@@ -84,10 +85,12 @@ def _twins(name: str) -> AbstractContextManager[None]:
         raise device.DeviceError(f"--kernels {name}: {error}") from error
 
 
-def _python() -> str:
-    """The Python that runs this, as short as the user can write it."""
-    python, here = Path(sys.executable), Path.cwd()
-    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+def _beside_python(name: str) -> str:
+    """That program beside the Python that runs this, as short as the user can write it; its name if there is none."""
+    program, here = Path(sys.executable).with_name(name), Path.cwd()
+    if not program.exists():
+        return name
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
 
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
@@ -100,14 +103,16 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     place = chosen_device(options.device, console, world)
     if place != device.CPU:
         device.set_precision(options.precision)
-    elif options.precision != "float32":
-        p.error("--precision: only a GPU has a choice, and this run is on the CPU")
-    elif options.kernels != "cuda":
-        p.error("--kernels: only a GPU has a choice, and this run is on the CPU")
+    with world.first():
+        if place == device.CPU and options.precision != "float32":
+            p.error("--precision: only a GPU has a choice, and this run is on the CPU")
+        if place == device.CPU and options.kernels != "cuda":
+            p.error("--kernels: only a GPU has a choice, and this run is on the CPU")
     twins = nullcontext() if place == device.CPU else _twins(options.kernels)
     if options.tensorboard:
         tensorboard.check()
-    run = options.resume or options.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    now = of_rank_0(world, time.strftime("%Y%m%d-%H%M%S"))
+    run = options.resume or options.out or Path("runs") / now
     config = config_of_rank_0(world, lambda: _settings(builder, run, options, p))
     data = data_of_rank_0(world, lambda: load(options.data_dir))
     random.manual_seed(config.seed)
@@ -168,12 +173,13 @@ def _train(
         with threads.limit(count), _shown(profiler, console), full, twins, board as trainer.board:
             result = trainer.train()
     except Stopped as stopped:
-        launcher = ["mpiexec", "-n", str(world.size)] if world.size > 1 else []
-        again = [*launcher, _python(), sys.argv[0], "--resume", str(run)]
+        launcher = [_beside_python("mpiexec"), "-n", str(world.size)] if world.size > 1 else []
+        again = [*launcher, _beside_python(Path(sys.executable).name), sys.argv[0], "--resume", str(run)]
         for name in OTHERS:
             if (value := getattr(options, name)) != p.get_default(name):
                 again += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
-        console.print(f"{stopped}; go on with: {shlex.join(again)}")
+        hosts = " on the same hosts" if world.local_size < world.size else ""
+        console.print(f"{stopped}; go on{hosts} with: {shlex.join(again)}")
         return INTERRUPTED
     if result is None:
         console.print(f"the run is finished already: {config.epochs} of {config.epochs} epochs")

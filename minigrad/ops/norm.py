@@ -73,7 +73,8 @@ class BatchNorm(Function):
 def _of_all(ranks: Any, mean: Array, variance: Array, count: int) -> tuple[Array, Array, Array]:
     """Mean and biased variance over all ranks, and of how many numbers, three (C,), out of those of this one."""
     own = mean.astype(np.float64)
-    total = ranks.sum(np.stack([own, variance + own * own, np.ones_like(own)]) * count)  # (3, C)
+    sums = np.stack([own, variance + own * own, np.ones_like(own)]) * count
+    total = ranks.sum(sums if count else np.zeros_like(sums))  # (3, C); the mean of nothing is NaN
     of_all = total[0] / total[2]
     square = total[1] / total[2] - of_all * of_all
     return of_all.astype(mean.dtype), np.maximum(square, 0).astype(mean.dtype), total[2]

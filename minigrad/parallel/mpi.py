@@ -1,5 +1,7 @@
 """Several ranks by MPI: exchange with a limit to each wait."""
 
+import faulthandler
+import functools
 import json
 import os
 import sys
@@ -23,8 +25,8 @@ PATIENCE = 20.0
 """Seconds that ranks wait for each other, and SLOWNESS times as long besides as they have themselves been at work since
 they last waited: compiling, a slow backend, or a long step takes others long too."""
 SLOWNESS = 10.0
-FILES_PATIENCE = 600.0
-"""The same where rank 0 writes files, or looks for the data."""
+LONG_PATIENCE = 600.0
+"""The same where ranks have different things to do: rank 0 reads or writes files, or not all of them test."""
 EAGER_SECONDS = 0.002
 """How long a wait turns in circles; afterwards it sleeps between looks, lest it takes a core that others need."""
 NAP_SECONDS = 0.0002
@@ -46,6 +48,7 @@ class MpiWorld(World):
         self._pending: list[Any] = []
         self._card: Any = None
         self._met = time.perf_counter()
+        self._patient = False
         self.waited = 0.0
 
     def threads(self, wanted: int | None) -> int | None:
@@ -66,7 +69,16 @@ class MpiWorld(World):
             yield
 
     def _let_in(self) -> None:
-        self._wait(self._comm.Ibcast(np.zeros(1, np.int8)), "rank 0 to prepare the run", for_files=True)
+        with self.patiently():
+            self._wait(self._comm.Ibcast(np.zeros(1, np.int8)), "rank 0 to prepare the run")
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        before, self._patient = self._patient, True
+        try:
+            yield
+        finally:
+            self._patient = before
 
     def sum(self, array: Array) -> Array:
         if is_on_card(array):
@@ -85,11 +97,12 @@ class MpiWorld(World):
         if is_on_card(array):
             self._cards(array).start(array)
         else:
-            self._pending.append(self._comm.Iallreduce(MPI.IN_PLACE, array, MPI.SUM))
+            begin = functools.partial(self._comm.Iallreduce, MPI.IN_PLACE, array, MPI.SUM)
+            self._pending.append(self._tried(begin, "the others' gradients"))
 
     def advance(self) -> None:
         if self._pending:
-            MPI.Request.Testall(self._pending)
+            self._tried(functools.partial(MPI.Request.Testall, self._pending), "the others' gradients")
 
     def finish(self) -> None:
         pending, self._pending = self._pending, []
@@ -100,7 +113,8 @@ class MpiWorld(World):
 
     def broadcast(self, array: Array) -> None:
         content = np.ascontiguousarray(device.host(array))
-        self._wait(self._comm.Ibcast(content), "what rank 0 has", for_files=True)
+        with self.patiently():
+            self._wait(self._comm.Ibcast(content), "what rank 0 has")
         device.assign(array, content)
 
     def broadcast_bytes(self, content: bytes) -> bytes:
@@ -131,13 +145,13 @@ class MpiWorld(World):
     def wait_for(self, done: Callable[[], bool], what: str) -> None:
         self._until(done, what)
 
-    def _wait(self, request: Any, what: str, *, for_files: bool = False) -> None:
-        self._until(request.Test, what, for_files=for_files)
+    def _wait(self, request: Any, what: str) -> None:
+        self._until(request.Test, what)
 
-    def _until(self, done: Callable[[], bool], what: str, *, for_files: bool = False) -> None:
+    def _until(self, done: Callable[[], bool], what: str) -> None:
         began = time.perf_counter()
-        limit = (FILES_PATIENCE if for_files else PATIENCE) + SLOWNESS * (began - self._met)
-        while not self._is(done, what):
+        limit = (LONG_PATIENCE if self._patient else PATIENCE) + SLOWNESS * (began - self._met)
+        while not self._tried(done, what):
             waited = time.perf_counter() - began
             if waited > limit:
                 raise ParallelError(f"waited {waited:.0f} s for {what}, and one of {self.size} ranks did not come")
@@ -147,9 +161,9 @@ class MpiWorld(World):
         self.waited += self._met - began
 
     @staticmethod
-    def _is(done: Callable[[], bool], what: str) -> bool:
+    def _tried(call: Callable[[], Any], what: str) -> Any:
         try:
-            return done()
+            return call()
         except MPI.Exception as error:  # a connection that broke
             raise ParallelError(f"one of the ranks is gone, while this one waited for {what}: {error}") from None
 
@@ -160,11 +174,16 @@ class MpiWorld(World):
             self._card = Cards(self, array)
         return self._card
 
+    def leave(self) -> None:
+        with self.patiently():
+            self._wait(self._comm.Ibarrier(), "the others to end, too")
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=2)  # for MPI's own end, which is still to come
+
     def end(self, status: int) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        time.sleep(LAST_WORDS_SECONDS)
         try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            time.sleep(LAST_WORDS_SECONDS)
             MPI.COMM_WORLD.Abort(status)
         finally:
             os._exit(status)  # MPICH's Abort comes back before its mpiexec has ended this process

@@ -1,7 +1,7 @@
 """What ranks can do together, and how that looks to a process that is alone: there is nothing to do."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from kernels.layout import Array
 
@@ -36,6 +36,10 @@ class World:
     def first(self) -> Iterator[None]:
         """Rank 0 goes through the block first, and the others follow if it comes out at its end."""
         yield
+
+    def patiently(self) -> AbstractContextManager[None]:
+        """Inside the block waits have a longer limit, for ranks do not all have the same to do there."""
+        return nullcontext()
 
     def sum(self, array: Array) -> Array:
         """The sum of all ranks' arrays, which has taken the place of `array`, C-contiguous, on the CPU or a card."""
@@ -72,6 +76,9 @@ class World:
 
     def wait_for(self, done: Callable[[], bool], what: str) -> None:
         """Wait until `done()`, which others have to bring about. ParallelError, naming `what`, after the limit."""
+
+    def leave(self) -> None:
+        """Wait for the others at the end of what ranks do together; then nothing can keep this process any more."""
 
     def end(self, status: int) -> None:
         """End all ranks, now, wherever they are, because this one cannot go on."""

@@ -12,7 +12,7 @@ from minigrad.function import no_grad
 from minigrad.nn import Dropout, Module
 from minigrad.nn.norm import BatchNorm
 from minigrad.optim import WeightAverage
-from minigrad.parallel import ALONE, World
+from minigrad.parallel import ALONE, World, share_statistics
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
 
@@ -57,13 +57,13 @@ def _collect_statistics(
     labels = device.zeros_like(images, (len(images),))  # which nobody looks at
     loader = batches(images[part], labels[part], size, **config.inputs)
     modes = [(module, module.training) for module in model.modules()]
-    settings = [(norm, norm.momentum, norm.ranks) for norm in norms]
+    momenta = [(norm, norm.momentum) for norm in norms]
+    shared = [(module, module.ranks) for module in model.modules() if isinstance(module, BatchNorm)]
     try:
         for module in model.train().modules():
             if isinstance(module, Dropout):  # whose masks are counted
                 module.eval()
-        for norm in norms:
-            norm.ranks = None  # each batch is one rank's
+        share_statistics(model, None)  # each batch is one rank's
         with no_grad():
             for number, (x, _) in enumerate(loader, start=1):
                 for norm in norms:
@@ -75,8 +75,11 @@ def _collect_statistics(
                 for buffer in (norm.running_mean, norm.running_var):
                     total = world.sum(buffer.data.astype(np.float64) * (own.stop - own.start))
                     buffer.data[...] = total / count
+            world.wait_for(device.finished(norms[-1].running_var.data), "the others' statistics")
     finally:
         for module, mode in modes:
             module.training = mode
-        for norm, momentum, ranks in settings:
-            norm.momentum, norm.ranks = momentum, ranks
+        for norm, momentum in momenta:
+            norm.momentum = momentum
+        for norm, ranks in shared:
+            norm.ranks = ranks

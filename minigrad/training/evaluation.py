@@ -80,8 +80,9 @@ def evaluate(
         with device.holding(*losses):
             logits, sums = (device.host(array) for array in (np.concatenate(seen), np.stack(losses)))
     # (views * images, C) -> (views, images, C), and (views * batches,) -> (views, batches): those of all ranks
-    logits = world.gather(logits.reshape(len(views), -1, config.num_classes).swapaxes(0, 1)).swapaxes(0, 1)
-    sums = world.gather(sums.reshape(len(views), own.stop - own.start).T).T
+    with world.patiently():  # a rank may have had nothing to test
+        logits = world.gather(logits.reshape(len(views), -1, config.num_classes).swapaxes(0, 1)).swapaxes(0, 1)
+        sums = world.gather(sums.reshape(len(views), own.stop - own.start).T).T
     probabilities = softmax(logits)
     if len(views) > 1:
         return mean_prediction(probabilities, labels)

@@ -92,7 +92,7 @@ class Trainer:
         self.schedule = config.build_schedule(self.optimizer, self.steps_per_epoch)
         self.average = config.build_average(model)
         self.board: tensorboard.Board | None = None
-        self.asked_to_stop = self.stopping = False
+        self.asked_to_stop = self.stopping = self._warm = False
         self.gradients = GradientAverage(world, model.parameters()) if world.size > 1 else None
         if config.sync_batch_norm and world.size > 1:
             share_statistics(model, world)
@@ -140,7 +140,8 @@ class Trainer:
         with interruptible(self._stop_soon):
             while self.position.epoch < self.config.epochs:
                 self.train_epoch()
-                result = self._finish_epoch()
+                with self.world.patiently():
+                    result = self._finish_epoch()
         self.files.require_written("the run is at its end")
         return result
 
@@ -206,7 +207,10 @@ class Trainer:
         self.log.note(self.position.step + 1, self.optimizer.lr, images, y, total, heads)
         self.optimizer.zero_grad()
         if self.gradients:
-            self.gradients.backward(total.loss, len(y) / images)
+            # One host may have to compile what another has compiled already.
+            with nullcontext() if self._warm else self.world.patiently():
+                self.gradients.backward(total.loss, len(y) / images)
+            self._warm = True
         else:
             total.loss.backward()
         with self._part("optimizer"):
@@ -228,8 +232,10 @@ class Trainer:
             self.world.wait_for(device.finished(self.log.halted), "the others' gradients")
         for record in self.log.read():
             if not math.isfinite(record.loss):
-                together.leave_to_culprit(self.world, record)
-                raise self._diverged(f"the loss is {record.loss}; {self._origin()}", record.step, record.rate)
+                origin = self._origin()
+                together.leave_to_culprit(self.world, record, origin)
+                found = origin or "the last batch, tried again, has only finite numbers"
+                raise self._diverged(f"the loss is {record.loss}; {found}", record.step, record.rate)
             at.images, at.correct = at.images + record.images, at.correct + record.correct
             at.loss_sum += record.loss * record.images
             for name, loss in record.head_losses.items():
@@ -338,18 +344,18 @@ class Trainer:
             self.files.require_written(f"stopped after step {self.position.step}")
             raise Stopped(f"stopped after step {self.position.step}, saved in {self.files.checkpoint}")
 
-    def _origin(self) -> str:
-        """Where the last batch first meets a number that is not finite, in words. The weights are as they were then: an
-        optimiser that is told of such a loss changes nothing."""
+    def _origin(self) -> str | None:
+        """Where the last batch first meets a number that is not finite, in words; None if it does not. The weights are
+        as they were then: an optimiser that is told of such a loss changes nothing."""
         _, _, masks, _ = self._last_batch
         random.set_state(*masks)
-        share_statistics(self.model, None)  # the other ranks do not try it again
+        share_statistics(self.model, None)  # each rank tries its own images
         try:
             with detect_anomaly():
                 self._score()
         except AnomalyError as error:
             return str(error)
-        return "the last batch, tried again, has only finite numbers"
+        return None
 
     def _diverged(self, what: str, step: int, rate: float) -> Diverged:
         return Diverged(

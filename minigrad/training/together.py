@@ -19,7 +19,7 @@ from minigrad.training.step_log import Record
 def require_enough(world: World, config: Config, count: int) -> None:
     """ConfigError if a rank has too few of the last batch of `count` images for statistics of the batch."""
     images = count % config.batch_size or config.batch_size
-    least = 1 if config.sync_batch_norm else 2
+    least = 0 if config.sync_batch_norm else 2
     if images > 1 and images // world.size >= (least if world.size > 1 else 1):
         return
     needed = "more" if world.size == 1 else f"{least} for each of {world.size} ranks"
@@ -58,9 +58,13 @@ def require_same_weights(world: World, model: Module, step: int) -> None:
         raise ParallelError(f"step {step}: {what}; are all hosts and their libraries of one kind?")
 
 
-def leave_to_culprit(world: World, record: Record) -> None:
-    """Return to the first rank whose own loss is not finite; the others wait until it has told so and ended them."""
-    finite = world.gather(np.array([math.isfinite(record.own_loss)]))
-    culprit = int(finite.argmin())
+def leave_to_culprit(world: World, record: Record, origin: str | None) -> None:
+    """Return to the first rank whose own loss is not finite, or where shared statistics spoil those of all, to the one
+    that knows the origin; the others wait until it has told so and ended them."""
+    if world.size == 1:
+        return
+    with world.patiently():  # who knows the origin has found it sooner than who has tried the whole batch
+        guilt = world.gather(np.array([2 * (not math.isfinite(record.own_loss)) + (origin is not None)]))
+    culprit = int(guilt.argmax())
     if world.rank != culprit:
         world.wait_for(lambda: False, f"rank {culprit}, whose loss is not finite, to end the run")

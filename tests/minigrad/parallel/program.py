@@ -4,7 +4,8 @@
 
 NETWORK is a name in NETWORKS. Variables: MINIGRAD_TEST_FAULT, "KIND RANK STEP", makes a rank fail in a step;
 MINIGRAD_TEST_PAUSE is how many seconds each step takes longer, MINIGRAD_TEST_PATIENCE how many ranks wait for each
-other; with MINIGRAD_TEST_CARD there are two stand-ins for cards.
+other; MINIGRAD_TEST_SLOW_FILES is how many seconds rank 0 takes longer for files, pictures and tests, three times as
+many as ranks wait in a step; with MINIGRAD_TEST_CARD there are two stand-ins for cards.
 """
 
 import importlib
@@ -22,7 +23,8 @@ from kernels.layout import Array
 from minigrad import Tensor, functional as F, nn
 from minigrad.commands import run
 from minigrad.parallel import join
-from minigrad.training import Trainer
+from minigrad.training import Trainer, evaluation
+from minigrad.training.run_files import RunFiles
 from tests import cupy_standin, cut
 from tests.small_net import SmallNet
 
@@ -65,13 +67,24 @@ def fail(kind: str, step: int) -> None:
     Trainer._step = _step  # type: ignore[method-assign]
 
 
+def delay(owner: Any, name: str, seconds: float) -> None:
+    """Make what is called so take longer on rank 0."""
+    usual = getattr(owner, name)
+
+    def late(*arguments: Any) -> Any:
+        time.sleep(0 if join().rank else seconds)
+        return usual(*arguments)
+
+    setattr(owner, name, late)
+
+
 if __name__ == "__main__":
     cut.use_without_pictures()
     if join().rank:
         os.environ["MINIGRAD_DATA"] = os.devnull  # on another host there are no images
     if patience := os.environ.get("MINIGRAD_TEST_PATIENCE"):
         mpi = importlib.import_module("minigrad.parallel.mpi")
-        mpi.PATIENCE = mpi.FILES_PATIENCE = float(patience)  # type: ignore[attr-defined]
+        mpi.PATIENCE = mpi.LONG_PATIENCE = float(patience)  # type: ignore[attr-defined]
     name, *arguments = sys.argv[1:]
     if planned := os.environ.get("MINIGRAD_TEST_FAULT"):
         kind, rank, step = planned.split()
@@ -80,6 +93,12 @@ if __name__ == "__main__":
     if pause := float(os.environ.get("MINIGRAD_TEST_PAUSE", 0)):
         usual = Trainer._step
         Trainer._step = lambda *a: (time.sleep(pause), usual(*a))[1]  # type: ignore[assignment, method-assign]
+    if slow := float(os.environ.get("MINIGRAD_TEST_SLOW_FILES", 0)):
+        mpi = importlib.import_module("minigrad.parallel.mpi")
+        mpi.PATIENCE, mpi.SLOWNESS = slow / 3, 0.0  # type: ignore[attr-defined]
+        later = [(RunFiles, "save"), (RunFiles, "save_averaged"), (Trainer, "_draw_both"), (evaluation, "softmax")]
+        for owner, method in later:
+            delay(owner, method, slow)
     with cupy_standin.installed() if os.environ.get("MINIGRAD_TEST_CARD") else nullcontext():
         status = run(NETWORKS[name], arguments)
     sys.exit(status)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -18,14 +19,14 @@ OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "30", "--tra
 KILLS = 10
 
 
-def failed(fault: str, out: Path, status: int) -> str:
+def failed(fault: str, out: Path, status: int, network: str = "small", *more: str) -> str:
     """What a run of two ranks says in which one fails in step 7, after a checkpoint of step 6."""
     began = time.perf_counter()
     result = ranks(
-        2, "small", *OPTIONS, "--checkpoint-every", "3", "--out", out, status=status, MINIGRAD_TEST_FAULT=fault
+        2, network, *OPTIONS, *more, "--checkpoint-every", "3", "--out", out, status=status, MINIGRAD_TEST_FAULT=fault
     )
     assert time.perf_counter() - began < LIMIT
-    resumed = ranks(0, "small", "--resume", out, "--device", "cpu")
+    resumed = ranks(0, network, "--resume", out, "--device", "cpu")
     assert resumed.stdout.startswith("going on from epoch 2, after step 6")
     return result.stdout + result.stderr
 
@@ -44,10 +45,16 @@ def test_a_fault_of_the_program_ends_all_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_loss_that_is_not_finite_is_told_by_the_rank_that_had_it(rank: int, tmp_path: Path) -> None:
-    said = failed(f"nan {rank} 7", tmp_path / "run", status=1)
+@pytest.mark.parametrize(
+    ("network", "layer", "more"), [("small", "conv1", ()), ("normalised", "conv", ("--sync-batch-norm",))]
+)
+def test_a_loss_that_is_not_finite_is_told_by_the_rank_that_had_it(
+    rank: int, network: str, layer: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With shared statistics all ranks' losses are not finite, but the images of one."""
+    said = failed(f"nan {rank} 7", tmp_path / "run", 1, network, *more)
     assert f"rank {rank}: error: step 7 (epoch 2)" in said
-    assert "the loss is nan; <Conv2d in conv1>: forward was given" in said
+    assert f"the loss is nan; <Conv2d in {layer}>: forward was given" in said
     assert f"the last good checkpoint is {tmp_path / 'run' / checkpoint.NAME}, of step 6" in said
     assert said.count("error: ") == 1
 
@@ -60,6 +67,12 @@ def test_a_rank_that_hangs_is_not_waited_for_long(tmp_path: Path) -> None:
     said = failed("stop 1 7", tmp_path / "run", status=1)
     assert "rank 0: error: waited 2" in said
     assert "one of 2 ranks did not come" in said
+
+
+def test_a_rank_that_is_long_at_its_files_is_waited_for(tmp_path: Path) -> None:
+    """And so is one that alone has something to test."""
+    options = ("--checkpoint-every", "3", "--test-limit", "100", "--out", tmp_path / "run")
+    ranks(2, "small", *OPTIONS, "--epochs", "1", *options, MINIGRAD_TEST_SLOW_FILES="1.5")
 
 
 def test_ranks_that_do_not_make_the_same_steps_are_found_out(tmp_path: Path) -> None:
@@ -81,6 +94,7 @@ def test_ten_kills_of_one_rank_cost_nothing(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while len(members := children(launched.pid)) < 2:
+            assert launched.poll() is None
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 1.2))
         os.kill(chance.choice(members), signal.SIGKILL)
@@ -102,9 +116,11 @@ def test_ctrl_c_is_granted_by_all_at_the_same_step(tmp_path: Path) -> None:
     said = ""
     while "epoch 2" not in said:
         said += launched.stdout.readline()
+        assert launched.poll() is None
     launched.send_signal(signal.SIGINT)
     rest = launched.communicate(timeout=LIMIT)[0]
     assert launched.returncode == 130
-    assert f"saved in {tmp_path / 'run' / checkpoint.NAME}; go on with: mpiexec -n 2 " in rest
+    again = rest[rest.index(f"saved in {tmp_path / 'run' / checkpoint.NAME}; go on with: ") :]
+    assert re.search(r"go on with: \S*mpiexec -n 2 \S+ \S*program.py --resume", again)
     steps = lines(tmp_path / "run" / "steps.jsonl")
     assert f"stopped after step {len(steps)}," in rest

@@ -69,7 +69,9 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
             ip("-n", name, "address", "add", f"{address}/24", "dev", "cable")
             ip("-n", name, "link", "set", "cable", "addrgenmode", "none", "up")  # one address, and ready at once
             ip("-n", name, "link", "set", "lo", "up")
+        began = time.perf_counter()
         while not all("state UP" in ip("-n", name, "link", "show", "cable") for name in names):
+            assert time.perf_counter() - began < LIMIT
             time.sleep(0.01)
         out, shell, hostfile = (tmp_path / name for name in ("run", "rsh", "hosts.txt"))
         out.mkdir()
@@ -91,6 +93,10 @@ def test_two_hosts_learn_what_one_process_learns(hosts: Hosts, tmp_path: Path) -
     assert len(losses(hosts.out)) == 6
     assert "going on from epoch 2, after step 6" in said(hosts.command("small", "--resume", hosts.out))
     np.testing.assert_allclose(losses(hosts.out), losses(tmp_path / "alone"), rtol=1e-4)
+    (hosts.out / "pictures").mkdir()  # which the second host does not have
+    gallery = hosts.out / "pictures" / "mistakes.png"
+    assert "on 200 test" in said(hosts.command("small", "evaluate", hosts.out, "--gallery", gallery))
+    assert gallery.exists()
     gradients = sum(array.nbytes for name, array in weights(hosts.out).items() if name.startswith("model."))
     assert hosts.received() > len(losses(hosts.out)) * gradients
 

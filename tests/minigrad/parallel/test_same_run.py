@@ -74,10 +74,10 @@ def test_fifty_steps_in_float64_are_one_processes(network: str, steps: int, size
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_shared_batch_statistics_are_one_processes(count: int) -> None:
-    """Forward, backward and the running ones; shares of two and three images, or of one and two."""
-    ours, theirs = (exact(n, "normalised", 20, 5, 28) for n in (count, 0))
+@pytest.mark.parametrize(("count", "images"), [(2, 5), (3, 5), (3, 2)])
+def test_shared_batch_statistics_are_one_processes(count: int, images: int) -> None:
+    """Forward, backward and the running ones; shares of two and three images, of one and two, or of none and one."""
+    ours, theirs = (exact(n, "normalised", 20, images, 28) for n in (count, 0))
     np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-9)
     assert ours["statistics"].keys() == theirs["statistics"].keys() != set()
     for name, numbers in ours["statistics"].items():

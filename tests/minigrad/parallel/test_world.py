@@ -15,6 +15,7 @@ from minigrad.commands.arguments import chosen_device, plain_console
 from minigrad.parallel import ALONE, ParallelError, World, launch
 from minigrad.training import Config, together
 from minigrad.training.config import ConfigError
+from tests import cupy_standin
 from tests.minigrad.parallel.launched import LIMIT, NEEDS_MPI, command, environment, ranks
 from tests.small_net import SmallNet
 
@@ -106,6 +107,18 @@ class TestMpi:
         world._met -= 1000  # type: ignore[attr-defined]  # at work since then
         world.wait_for(lambda: next(answers), "the post")
 
+    def test_a_launcher_of_another_kind_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each of its processes would train alone."""
+        self.world()
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+        monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+        launch.join.cache_clear()
+        try:
+            with pytest.raises(ParallelError, match="2 processes were started together, and this one's MPI knows of 1"):
+                launch.join()
+        finally:
+            launch.join.cache_clear()
+
     def test_one_rank_has_all(self) -> None:
         world = self.world()
         numbers = np.arange(6.0).reshape(3, 2)
@@ -131,7 +144,8 @@ def test_a_batch_too_small_for_statistics_on_each_rank_is_an_error() -> None:
     together.require_enough(two(), config, 8)
     with pytest.raises(ConfigError, match=r"leaves the last batch 2 of 10 images, .* needs 2 for each of 2 ranks"):
         together.require_enough(two(), config, 10)
-    together.require_enough(two(), Config("SmallNet", batch_size=4, sync_batch_norm=True), 10)
+    shared = Config("SmallNet", batch_size=4, sync_batch_norm=True)
+    together.require_enough(two(), shared, 10)
     with pytest.raises(ConfigError, match="leaves the last batch one of 9 images"):
         together.require_enough(ALONE, config, 9)
 
@@ -149,12 +163,26 @@ def test_ranks_cannot_share_a_card() -> None:
     assert chosen_device("cpu", plain_console(), two()) == "cpu"
 
 
+def test_cards_without_nccl_cannot_train_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = two()
+    world.maximum = lambda array: array  # type: ignore[method-assign]
+    with cupy_standin.installed():
+        assert chosen_device("auto", plain_console(), world) == "gpu:0"
+        monkeypatch.setattr("cupy.cuda.nccl.available", False)
+        with pytest.raises(device.DeviceError, match="--device gpu:0: CuPy finds no NCCL: pip install nvidia-nccl"):
+            chosen_device("gpu", plain_console(), world)
+        assert chosen_device("auto", plain_console(), world) == "cpu"
+
+
 @NEEDS_MPI
 def test_help_and_mistakes_are_told_once(tmp_path: Path) -> None:
     assert ranks(3, "small", "--help").stdout.count("usage:") == 1
-    for options, status in ((("--batch-sise", "3"), 2), (("--resume", tmp_path / "none"), 1)):
+    for options, status in (
+        (("--batch-sise", "3"), 2), (("--precision", "tf32"), 2), (("--resume", tmp_path / "none"), 1),
+    ):  # fmt: skip
         result = ranks(3, "small", *options, "--device", "cpu", status=status)
         assert result.stderr.count("error: ") == 1
+    assert ranks(3, "small", status=1, MINIGRAD_BACKEND="nonsense").stderr.count("error: ") == 1
 
 
 @NEEDS_MPI
