@@ -4,8 +4,8 @@
 
 NETWORK is a name in NETWORKS. Variables: MINIGRAD_TEST_FAULT, "KIND RANK STEP", makes a rank fail in a step;
 MINIGRAD_TEST_PAUSE is how many seconds each step takes longer, MINIGRAD_TEST_PATIENCE how many ranks wait for each
-other; MINIGRAD_TEST_SLOW_FILES is how many seconds rank 0 takes longer for files, pictures and tests, three times as
-many as ranks wait in a step; with MINIGRAD_TEST_CARD there are two stand-ins for cards.
+other; MINIGRAD_TEST_SLOW_FILES is how many seconds rank 0 takes longer for files, pictures and tests, twice as many
+as ranks wait in a step; with MINIGRAD_TEST_CARD there are two stand-ins for cards.
 """
 
 import importlib
@@ -95,7 +95,7 @@ if __name__ == "__main__":
         Trainer._step = lambda *a: (time.sleep(pause), usual(*a))[1]  # type: ignore[assignment, method-assign]
     if slow := float(os.environ.get("MINIGRAD_TEST_SLOW_FILES", 0)):
         mpi = importlib.import_module("minigrad.parallel.mpi")
-        mpi.PATIENCE, mpi.SLOWNESS = slow / 3, 0.0  # type: ignore[attr-defined]
+        mpi.PATIENCE = slow / 2  # type: ignore[attr-defined]
         later = [(RunFiles, "save"), (RunFiles, "save_averaged"), (Trainer, "_draw_both"), (evaluation, "softmax")]
         for owner, method in later:
             delay(owner, method, slow)
