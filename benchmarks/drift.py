@@ -6,7 +6,6 @@ memory, and sums in another order in each.
 """
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from kernels.layout import Array
 from minigrad import device
 from minigrad.commands.arguments import at_least
 from minigrad.data import DataError, FashionMNIST, load
+from minigrad.training import metrics
 
 PROGRAM = ["googlenet.py"]
 CHECKED = 3
@@ -65,8 +65,7 @@ def losses(ranks: int, task: Task, seed: int) -> Array:
             "schedule": "constant", "dropout": 0, "seed": seed, "out": out,
         }  # fmt: skip
         launcher.run(ranks, [*PROGRAM, *(word for name in options for word in (f"--{name}", str(options[name])))])
-        records = (out / "steps.jsonl").read_text().splitlines()
-    return np.array([json.loads(record)["loss"] for record in records])
+        return np.array([record["loss"] for record in metrics.read(out / metrics.STEPS, "loss")])
 
 
 def distances(

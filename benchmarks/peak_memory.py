@@ -5,7 +5,6 @@
 is that process: it prints two numbers of bytes, the most until the model and the batch stood, and the most at the end.
 """
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +13,12 @@ from typing import NamedTuple
 from rich.table import Table
 
 import kernels
-from benchmarks import competitors, machine
+from benchmarks import competitors, launcher, machine
 from benchmarks.measure import TORCH_LAYOUTS
 from kernels import threads as kernel_threads
 from minigrad import device
 
 STEPS = 3
-ROOT = Path(__file__).parents[1]
 STATUS = Path("/proc/self/status")
 
 
@@ -47,11 +45,8 @@ def peak() -> int:
 
 def measure(name: str, images: int, image_size: int, threads: int) -> PeakMemory:
     """Start a process that trains so, and ask it. RuntimeError with what it said if it failed."""
-    command = [sys.executable, "-m", "benchmarks.peak_memory", name, str(images), str(image_size), str(threads)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {result.stderr.strip()}")
-    before, total = result.stdout.split()
+    arguments = ["-m", "benchmarks.peak_memory", name, str(images), str(image_size), str(threads)]
+    before, total = launcher.run(0, arguments).split()
     return PeakMemory(int(before), int(total))
 
 

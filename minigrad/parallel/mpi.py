@@ -142,13 +142,10 @@ class MpiWorld(World):
         self._wait(self._comm.Iallgatherv(rows.view(np.uint8).reshape(-1), target), "the others' results")
         return everything
 
-    def wait_for(self, done: Callable[[], bool], what: str) -> None:
-        self._until(done, what)
-
     def _wait(self, request: Any, what: str) -> None:
-        self._until(request.Test, what)
+        self.wait_for(request.Test, what)
 
-    def _until(self, done: Callable[[], bool], what: str) -> None:
+    def wait_for(self, done: Callable[[], bool], what: str) -> None:
         began = time.perf_counter()
         limit = (LONG_PATIENCE if self._patient else PATIENCE) + SLOWNESS * (began - self._met)
         while not self._tried(done, what):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import competitors, peak_memory
+from benchmarks import competitors, launcher, peak_memory
 
 MIB = 1 << 20
 SMALL = ("2", "32", "1")
@@ -14,7 +14,7 @@ SMALL = ("2", "32", "1")
 
 def python(code: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=peak_memory.ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=launcher.ROOT, capture_output=True, text=True, check=True
     )
     return result.stdout.strip()
 
