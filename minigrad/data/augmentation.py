@@ -46,9 +46,9 @@ class Augmentation:
         if not isinstance(self.flip, bool | np.bool_):
             raise ValueError(f"flip: given {self.flip!r}, expected True or False")
         check_integer("shift", self.shift, at_least=0)
-        if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
+        if not _is_number(self.crop) or not 0 < self.crop <= 1:
             raise ValueError(f"crop: given {self.crop!r}, expected a share of the area, above 0 and at most 1")
-        if not isinstance(self.erase, int | float) or not 0 <= self.erase <= 1:
+        if not _is_number(self.erase) or not 0 <= self.erase <= 1:
             raise ValueError(f"erase: given {self.erase!r}, expected a probability from 0 to 1")
         if self.shift and self.crop < 1:
             raise ValueError(f"shift: given {self.shift} beside crop {self.crop}, expected one or the other")
@@ -100,3 +100,8 @@ def _rectangles(uniform: Array, height: int, width: int, share: tuple[float, flo
     ]
     starts = [np.floor(uniform[:, 2 + axis] * (most - sizes[axis] + 1)) for axis, most in enumerate((height, width))]
     return np.stack([*starts, *sizes])
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number and not True, which counts as 1: who writes crop=True wants crops, and 1 is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

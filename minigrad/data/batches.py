@@ -126,8 +126,8 @@ def _checked_views(views: np.ndarray | None, images: np.ndarray) -> np.ndarray |
 
 
 def check_integer(name: str, value: int, at_least: int) -> None:
-    """ValueError unless `value`, which the message calls `name`, is an integer of at least so much."""
-    if not isinstance(value, int | np.integer) or value < at_least:
+    """ValueError unless `value`, which the message calls `name`, is an integer of at least so much (True is none)."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise ValueError(f"{name}: given {value!r}, expected an integer of at least {at_least}")
 
 

@@ -108,7 +108,8 @@ class Trainer:
             where = f"epoch {self.position.epoch + 1}, after step {self.position.step}"
         else:
             where = "the beginning, for there is no checkpoint yet"
-        self.console.print(f"going on from {where}")
+        if self.position.epoch < self.config.epochs:
+            self.console.print(f"going on from {where}")
         if self.world.rank:
             return
         for name, (key, most) in {

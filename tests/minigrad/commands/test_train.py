@@ -124,7 +124,9 @@ def test_a_finished_run_resumes_to_nothing(tmp_path: Path, capsys: pytest.Captur
     train(tmp_path / "run", "--epochs", "1")
     before = (tmp_path / "run" / checkpoint.NAME).read_bytes()
     assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 0
-    assert "finished already" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "finished already" in said
+    assert "going on" not in said
     assert (tmp_path / "run" / checkpoint.NAME).read_bytes() == before
 
 
