@@ -62,7 +62,7 @@ class Kernels:
                 setattr(self, kernel, getattr(module, kernel))
 
     def __getattr__(self, kernel: str) -> Any:
-        raise AttributeError(f"backend {self.name!r} has no kernel named {kernel!r}")
+        raise AttributeError(f"backend {vars(self).get('name')!r} has no kernel named {kernel!r}")
 
 
 _loaded: dict[str, Kernels] = {}

@@ -6,6 +6,7 @@ has been visited before. It hands one gradient to each of its inputs. Where an o
 gradients are added up: that is the multivariate chain rule.
 """
 
+import threading
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ from minigrad.observe import observers
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
+
+_adding = threading.Lock()
+"""Threads may walk back to the same leaf at the same time."""
 
 
 def tape_behind(last: Function) -> list[Function]:
@@ -89,7 +93,7 @@ class GradientSums:
                         f"hook: returned {replacement.dtype} {replacement.shape}, "
                         f"expected {gradient.dtype} {gradient.shape}"
                     )
-                gradient, ours = replacement, False
+                gradient, ours = as_array(replacement), False
         return gradient, ours and not node.hooks
 
 
@@ -139,9 +143,10 @@ def backward(output: "Tensor", gradient: Array) -> None:
 def _finish(leaf: "Tensor", sums: GradientSums) -> None:
     """A leaf's gradient is complete: add it to what earlier backward passes left in `leaf.grad`."""
     gradient, ours = sums.pop(leaf)
-    if leaf.grad is None:
-        leaf.grad = gradient if ours else gradient.copy(order="K")
-    else:
-        leaf.grad += gradient
+    with _adding:
+        if leaf.grad is None:
+            leaf.grad = gradient if ours else gradient.copy(order="K")
+        else:
+            leaf.grad += gradient
     for observer in observers():
         observer.gradient_ready(leaf, leaf.grad)

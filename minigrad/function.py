@@ -125,6 +125,8 @@ class Function:
                 observer.before_forward(self, arrays)
             with np.errstate(all="ignore"), device.holding(*arrays):  # infinities and NaN are results, as in PyTorch
                 output = as_array(self.forward(*arrays))
+            if not hasattr(output, "strides"):
+                raise TypeError(f"{self.name}.forward returned {type(output).__name__}, expected one array")
             for observer in observers():
                 observer.after_forward(self, output)
         result = tensor.Tensor(output)

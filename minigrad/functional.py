@@ -147,8 +147,8 @@ def local_response_norm(
     """Divide by (k + alpha / size * sum of squares over `size` neighbouring channels) ** beta: (N, C, ...)."""
     if input.ndim < 3:
         raise ValueError(f"local_response_norm: input: given shape {input.shape}, expected (N, C, ...), 3 axes or more")
-    if size < 1:
-        raise ValueError(f"local_response_norm: size: given {size}, expected at least 1")
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"local_response_norm: size: given {size}, expected an integer of at least 1")
     return ops.LocalResponseNorm(size, alpha, beta, k)(input)
 
 
@@ -156,7 +156,7 @@ def local_response_norm(
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor | Array, weight: Tensor | None = None, ignore_index: int = -100,
+    input: Tensor, target: Tensor | Array, weight: Tensor | Array | None = None, *, ignore_index: int = -100,
     reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross-entropy of logits `input` (C,), (N, C) or (N, C, d1, ...) of up to 5 axes.
@@ -169,6 +169,7 @@ def cross_entropy(
     image's loss is NaN.
     """
     target = target if isinstance(target, Tensor) else Tensor(target)
+    weight = weight if weight is None or isinstance(weight, Tensor) else Tensor(weight)
     if target.device != input.device:
         raise TypeError(f"cross_entropy: target: given on {target.device}, expected on {input.device}, as the input")
     if reduction not in ("mean", "sum", "none"):
@@ -180,7 +181,8 @@ def cross_entropy(
     if input.ndim == 1:
         batch_target = target.reshape(1, *target.shape)
         loss = cross_entropy(
-            input.reshape(1, *input.shape), batch_target, weight, ignore_index, reduction, label_smoothing
+            input.reshape(1, *input.shape), batch_target, weight, ignore_index=ignore_index, reduction=reduction,
+            label_smoothing=label_smoothing,
         )
         return loss.reshape(()) if reduction == "none" else loss
     classes = input.shape[1]
@@ -226,7 +228,7 @@ def _check_class_numbers(input: Tensor, target: Tensor, ignore_index: int) -> No
 # --- shape
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 1) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along `dim`; their other axes must agree."""
     return ops.Cat(dim)(*tensors)
 

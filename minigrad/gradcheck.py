@@ -13,6 +13,7 @@ import numpy as np
 
 from kernels.layout import Array
 from minigrad import device
+from minigrad.backward import tape_behind
 from minigrad.function import no_grad
 from minigrad.tensor import Tensor
 
@@ -93,11 +94,20 @@ def _moved(inputs: Sequence[Tensor], position: int, nudge: Array) -> list[Tensor
 
 
 def _backward(fn: Callable[..., Tensor], inputs: Sequence[Tensor], upstream: Array) -> list[Array]:
-    """J.T u for each input, as backward has it."""
+    """J.T u for each input, as backward has it. What other leaves have in `grad` stays as it is."""
     copies = [Tensor(i.data, requires_grad=i.requires_grad) for i in inputs]
     output = fn(*copies)
-    if output.requires_grad:
-        output.backward(device.beside(output.data, upstream.astype(output.dtype)))
+    tape = tape_behind(output.grad_fn) if output.grad_fn else []
+    leaves = {node for function in tape for node in function.inputs if isinstance(node, Tensor)}.difference(copies)
+    before = {leaf: leaf.grad for leaf in leaves}
+    for leaf in leaves:
+        leaf.grad = None
+    try:
+        if output.requires_grad:
+            output.backward(device.beside(output.data, upstream.astype(output.dtype)))
+    finally:
+        for leaf, grad in before.items():
+            leaf.grad = grad
     return [np.zeros(copy.shape) if copy.grad is None else device.host(copy.grad) for copy in copies]
 
 

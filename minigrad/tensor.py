@@ -41,14 +41,17 @@ class HookHandle:
         """Take the hook off; once is enough."""
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
+        self._hooks = []  # the same hook may be there again, for another handle
 
 
 def as_data(data: Any) -> Array:
-    """The array for `Tensor(data)`: arrays as they are, Python floats as float32. TypeError for other dtypes."""
+    """The array for `Tensor(data)`: arrays as they are, those in another byte order copied, Python floats as float32.
+    TypeError for other dtypes."""
     array: Array = data if is_on_card(data) else np.asarray(data)
     if array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
-    if array.dtype not in DTYPES and array.dtype.newbyteorder("=") not in DTYPES:
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype not in DTYPES:
         raise TypeError(f"data: given dtype {array.dtype}, expected one of {', '.join(map(str, DTYPES))}")
     return array
 
@@ -111,7 +114,7 @@ class Tensor:
                 raise RuntimeError(f"backward: gradient is needed for a tensor of shape {self.shape}, not one number")
             with device.holding(self.data):
                 gradient = np.ones_like(self.data)
-        array = gradient.data if isinstance(gradient, Tensor) else gradient
+        array = gradient.data if isinstance(gradient, Tensor) else ops.as_array(gradient)
         if not hasattr(array, "dtype"):
             raise TypeError(f"gradient: given {type(array).__name__}, expected a tensor or an array")
         if (array.shape, array.dtype, device.of(array)) != (self.shape, self.dtype, self.device):
@@ -210,6 +213,17 @@ class Tensor:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """For `numpy.asarray(tensor)`: its data."""
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("tensors are not compared; compare what they hold: a.data == b.data, or `a is b`")
+
+    __hash__ = object.__hash__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For copy and pickle, which leave out the past and so take leaves only."""
+        if self.grad_fn is not None:
+            raise TypeError(f"copy: this tensor was made by {self.grad_fn}, and its past cannot be copied; detach() it")
+        return super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         numbers = np.array2string(device.host(self.data), precision=4, separator=", ", prefix="Tensor(", threshold=100)

@@ -44,6 +44,51 @@ MUTANTS = [
         "keepdims=True) - counted", "keepdims=True)", f"{GRADCHECK}[reference-cross_entropy]",
     ),
     Mutant(
+        "division squares the divisor", "minigrad/ops/arithmetic.py",
+        "-(grad / b) * (a / b)", "-grad * a / (b * b)",
+        "tests/minigrad/test_tensor.py::test_division_goes_back_where_squares_are_out_of_range[0.0-1e-25]",
+    ),
+    Mutant(
+        "long sums in float32", "minigrad/ops/arithmetic.py",
+        "dtype=np.float64, keepdims=keepdims", "dtype=a.dtype, keepdims=keepdims",
+        "tests/minigrad/test_tensor.py::test_long_sums_lose_nothing",
+    ),
+    Mutant(
+        "means in float32", "kernels/cpu/pool.py",
+        "np.empty(channels, np.float64)", "np.empty(channels, np.float32)",
+        "tests/kernels/test_pool.py::test_means_of_many_places_lose_nothing[cpu]",
+    ),
+    Mutant(
+        "a step writes where it may not", "kernels/cpu/optim.py",
+        "if not all(array.flags.writeable for array in (p, *state)):", "if False:",
+        "tests/kernels/test_optim.py::test_memory_that_is_read_only_stays[cpu-sgd_step]",
+    ),
+    Mutant(
+        "a product of nothing is left as it lies", "kernels/cpu/matmul.py",
+        "            out[:] = np.maximum(0 if bias is None else bias, floor)\n", "            pass\n",
+        "tests/kernels/test_linear.py::test_sums_of_nothing_are_the_bias[cpu]",
+    ),
+    Mutant(
+        "bytes read as floats", "kernels/cpu/linear.py",
+        "if x.dtype != np.float32:", "if False:",
+        "tests/kernels/test_linear.py::test_pixels_are_multiplied_as_what_they_are[cpu]",
+    ),
+    Mutant(
+        "a parameter given twice moves twice", "minigrad/optim/optimizers.py",
+        "if twice[id(parameter)] != index:", "if False:",
+        "tests/minigrad/test_optim.py::test_wrong_arguments_are_named[<lambda>-params: number 3 is number 0 again]",
+    ),
+    Mutant(
+        "gradcheck adds to the gradients of others", "minigrad/gradcheck.py",
+        "    for leaf in leaves:\n        leaf.grad = None\n", "",
+        "tests/minigrad/test_gradcheck.py::test_gradients_of_others_stay_as_they_were",
+    ),
+    Mutant(
+        "frozen modules thaw", "minigrad/nn/module.py",
+        "            module.training = mode\n\n\ndef _cast", "            module.training = modes[0][1]\n\n\ndef _cast",
+        "tests/minigrad/test_nn.py::test_modes_are_kept_module_by_module",
+    ),
+    Mutant(
         "label smoothing forgotten", "kernels/reference/loss.py",
         "belief = belief * (1 - label_smoothing) + label_smoothing / classes", "pass",
         "tests/minigrad/test_functional_loss.py::test_smoothed_loss_is_between_the_label_and_all_classes[reference]",

@@ -10,6 +10,7 @@ The choice follows from the shapes alone, never from a timing: the same program 
 """
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -76,7 +77,7 @@ def _by_group(weight: Array, groups: int) -> Array:
 
 def _rows(image: Any) -> Any:
     """A pixel a row: (N, H, W, C) -> (N*H*W, C), contiguous. None stays None."""
-    return None if image is None else np.ascontiguousarray(image).reshape(-1, image.shape[-1])
+    return None if image is None else np.ascontiguousarray(image).reshape(math.prod(image.shape[:-1]), image.shape[-1])
 
 
 def conv2d(

@@ -37,6 +37,10 @@ def matmul(
     rows, depth = source.shape
     if out.size == 0:
         return
+    if depth == 0:  # sums of nothing, of which the micro-kernel would take one step
+        if not add:
+            out[:] = np.maximum(0 if bias is None else bias, floor)
+        return
     block_rows = BLOCK_ROWS if rows >= ENOUGH_BLOCKS * BLOCK_ROWS else SMALL_BLOCK_ROWS
     _matmul(
         -(-rows // block_rows), block_rows, *gate(source, output),

@@ -9,6 +9,7 @@ Zen 5, 2026-11-22, `python -m benchmarks kernels`): batch_norm at 80 % of what c
 batch_statistics at 55, local_response_norm and its backward at 28 and 27, with a power for every number.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ MOST_SUMS = 64  # parts of a sum over the batch
 LONG = 1 << 8  # elements of a row
 
 
-def _rows(x: Array) -> Array:
-    """(..., C) -> (M, C), contiguous."""
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+def _rows(x: Array, together: int = 1) -> Array:
+    """(..., C) -> (M / together, together * C), contiguous."""
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]) // together, together * x.shape[-1])
 
 
 def _together(count: int, channels: int) -> int:
@@ -65,11 +66,11 @@ def _channel_sums(a: Array, a_centre: Array, b: Array, b_centre: Array) -> Array
     """Each channel's sums of a - a_centre, and of (a - a_centre) * (b - b_centre): (M, C), (C,) -> (2, C) float64."""
     channels = a.shape[1]
     together = _together(*a.shape)
-    a, b = (rows.reshape(-1, together * channels) for rows in (a, b))  # (M, C) -> (M/t, t*C)
+    a, b = _rows(a, together), _rows(b, together)  # (M, C) -> (M/t, t*C)
     length, parts = _parts(a, MOST_SUMS)
     sums = np.zeros((parts, 2, a.shape[1]))
     _sums(a, np.tile(a_centre, together), b, np.tile(b_centre, together), sums, length)
-    total: Array = sums.sum(axis=0).reshape(2, -1, channels).sum(axis=1)  # (2, t*C) -> (2, t, C) -> (2, C)
+    total: Array = sums.sum(axis=0).reshape(2, together, channels).sum(axis=1)  # (2, t*C) -> (2, t, C) -> (2, C)
     return total
 
 
@@ -109,8 +110,8 @@ def _batch_norm(
 def _normalised(x: Array, mean: Array, scale: Array, bias: Array, floor: float) -> Array:
     """max((x - mean) * scale + bias, floor), with NaN passed on: (..., C) -> (..., C)."""
     y = memory.empty(x.shape)
-    together = _together(x.size // max(1, x.shape[-1]), x.shape[-1])
-    rows = np.ascontiguousarray(x).reshape(-1, together * x.shape[-1])  # (..., C) -> (M/t, t*C)
+    together = _together(math.prod(x.shape[:-1]), x.shape[-1])
+    rows = _rows(x, together)  # (..., C) -> (M/t, t*C)
     channels = (np.tile(np.asarray(values, np.float32), together) for values in (mean, scale, bias))
     _batch_norm(rows, *channels, np.float32(floor), y.reshape(rows.shape), *_parts(rows))
     return y
@@ -175,8 +176,7 @@ def batch_norm_backward(
     slope, offset = weight_grad * inverse_std / count, bias_grad / count
     x_grad = memory.empty(x.shape)
     together = _together(*rows.shape)
-    # (M, C) -> (M/t, t*C)
-    grad_rows, rows, target = (a.reshape(-1, together * x.shape[-1]) for a in (grad_rows, rows, x_grad))
+    grad_rows, rows, target = (_rows(a, together) for a in (grad_rows, rows, x_grad))  # (..., C) -> (M/t, t*C)
     channels = (np.tile(np.asarray(values, np.float32), together) for values in (mean, scale, slope, offset))
     _input_grad(grad_rows, rows, *channels, target, *_parts(rows))
     return x_grad, *gradients

@@ -58,8 +58,13 @@ def _chunks(arrays: Sequence[Sequence[Array]]) -> Array:
 
 
 def _aligned(p: Array, g: Array, *state: Array) -> tuple[Array, ...] | None:
-    """The arrays, if a kernel may go over them side by side, the gradient copied if need be; None if it may not."""
+    """The arrays, if a kernel may go over them side by side, the gradient copied if need be; None if it may not.
+
+    It may not write to memory that is read-only, which addresses do not tell: the reference raises NumPy's error.
+    """
     if any(array.dtype != FLOAT or array.shape != p.shape for array in (p, g, *state)):
+        return None
+    if not all(array.flags.writeable for array in (p, *state)):
         return None
     order = memory_order(p)
     if order is None:

@@ -223,18 +223,18 @@ def _mean_part(
     _, height, width, channels = target.shape
     bands = (height + BAND - 1) // BAND
     image, band = part // bands, part % bands
+    total = np.empty(channels, np.float64)  # a window may be the whole image
     for row in range(band * BAND, min(height, (band + 1) * BAND)):
         for col in range(width):
-            total = target[image, row, col]
             total[:] = 0
             for i in range(rows[row, 0], rows[row, 1]):
                 for j in range(cols[col, 0], cols[col, 1]):
                     addend, divisor = source[image, i, j], source_divisor[i, j]
                     for channel in range(channels):
                         total[channel] += addend[channel] / divisor
-            divisor = target_divisor[row, col]
+            mean, divisor = target[image, row, col], target_divisor[row, col]
             for channel in range(channels):
-                total[channel] /= divisor
+                mean[channel] = total[channel] / divisor
 
 
 @parallel

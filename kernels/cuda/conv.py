@@ -35,7 +35,7 @@ def chunks(images: int, column_bytes: int) -> Iterator[slice]:
 
 def add_bias(y: Array, bias: Array | None, relu: bool) -> None:
     """y + bias, then ReLU if asked, in place: (..., O) and (O,)."""
-    if bias is None and not relu:
+    if y.size == 0 or (bias is None and not relu):
         return
     width = y.shape[-1]
     rows = y.size // width

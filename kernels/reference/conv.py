@@ -13,6 +13,7 @@ All arrays are NHWC, weights (kh, kw, C/groups, O). A batch goes through in chun
 cache; each chunk is the whole algorithm.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -158,5 +159,5 @@ def channel_sum(grad: Array) -> Array:
 
     Added up in float64: NumPy adds rows one after the other, and a float32 total of a million rows is off by percents.
     """
-    rows = grad.reshape(-1, grad.shape[-1])  # (N*H*W, C)
+    rows = grad.reshape(math.prod(grad.shape[:-1]), grad.shape[-1])  # (N*H*W, C)
     return rows.sum(axis=0, dtype=np.float64).astype(grad.dtype)

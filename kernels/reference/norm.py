@@ -8,7 +8,7 @@ from kernels.reference.conv import channel_sum
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each channel over everything else: (..., C) -> two (C,)."""
-    count = x.size // x.shape[-1]
+    count = x.size // max(1, x.shape[-1])
     mean = channel_sum(x) / count
     variance = channel_sum(np.square(x - mean)) / count
     return mean, variance
@@ -49,7 +49,7 @@ def batch_norm_backward(
     scale = inverse_std if weight is None else inverse_std * weight
     if not training:
         return grad * scale, weight_grad, bias_grad
-    count = x.size // x.shape[-1]
+    count = x.size // max(1, x.shape[-1])
     x_grad = scale * (grad - bias_grad / count - normalised * (weight_grad / count))
     return x_grad, weight_grad, bias_grad
 

@@ -103,12 +103,12 @@ def avg_pool2d(
     """Mean of each window: (N, H, W, C) -> (N, OH, OW, C)."""
     n, h, w, c = x.shape
     outputs = output_size((h, w), kernel, stride, padding, (1, 1), ceil_mode)
-    y = np.zeros((n, *outputs, c), x.dtype)
+    y = np.zeros((n, *outputs, c))
     for image, total in zip(x, y, strict=True):
         for _, out, inputs in window_taps((h, w), outputs, kernel, stride, padding, (1, 1)):
             total[out] += image[inputs]
-    y /= divisors((h, w), outputs, kernel, stride, padding, count_include_pad, divisor_override).astype(x.dtype)
-    return y
+    y /= divisors((h, w), outputs, kernel, stride, padding, count_include_pad, divisor_override)
+    return y.astype(x.dtype)
 
 
 def avg_pool2d_backward(
@@ -142,7 +142,7 @@ def adaptive_avg_pool2d(x: Array, outputs: Pair) -> Array:
     n, h, w, c = x.shape
     y = np.empty((n, *outputs, c), x.dtype)
     for row, col, rows, cols in adaptive_windows((h, w), outputs):
-        y[:, row, col] = x[:, rows, cols].mean(axis=(1, 2))
+        y[:, row, col] = x[:, rows, cols].mean(axis=(1, 2), dtype=np.float64)  # as channel_sum, for the same reason
     return y
 
 

@@ -18,6 +18,7 @@ from minigrad.data.image_files import ImageFileError, read_image
 from minigrad.explorer import explore
 from minigrad.function import no_grad
 from minigrad.nn import Module
+from minigrad.nn.module import modes_kept
 from minigrad.tensor import Tensor
 from minigrad.training import recipes
 from minigrad.training.checkpoint import CheckpointError
@@ -123,10 +124,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
 
 def _answer(model: Module, x: Tensor) -> tuple[int, float]:
     """What the network, in evaluation mode, takes the first image for, and how probable that is."""
-    was_training = model.training
-    with no_grad():
+    with modes_kept(model), no_grad():
         logits = model.eval()(x)
-    model.train(was_training)
     (first, *_) = softmax(device.host(logits.data))
     return int(first.argmax()), float(first.max())
 

@@ -16,6 +16,7 @@ from minigrad.commands.settings import add_options_of, given_of
 from minigrad.counting import multiply_adds
 from minigrad.function import Function, no_grad
 from minigrad.nn import Module
+from minigrad.nn.module import modes_kept
 from minigrad.observe import Observer, observe
 from minigrad.tensor import Tensor
 from minigrad.training.config import Builder, Config, ConfigError
@@ -69,12 +70,10 @@ def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
     hooks = [module.register_forward_hook(note) for module in model.children()]
     image = Tensor(nchw(np.zeros((1, image_size, image_size, in_channels), np.float32)))
     counter = MultiplyAdds()
-    was_training = model.training
     try:
-        with no_grad(), observe(counter):
+        with modes_kept(model), no_grad(), observe(counter):
             model.eval()(image)
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     idle = [(names[module], module, ()) for module in model.children() if module not in {each for _, each, _ in ran}]

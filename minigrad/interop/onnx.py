@@ -15,6 +15,7 @@ from minigrad.function import no_grad
 from minigrad.interop.onnx_graph import IMAGES, LOGITS, ExportError, Graph
 from minigrad.interop.onnx_operations import TRANSLATORS
 from minigrad.nn import Module
+from minigrad.nn.module import modes_kept
 from minigrad.observe import observe
 from minigrad.tensor import Tensor
 
@@ -72,12 +73,8 @@ def _recorded(model: Module, image_shape: tuple[int, int, int], batch: int) -> t
     channels, *size = image_shape
     images = nchw(np.random.default_rng(batch).standard_normal((batch, *size, channels), np.float32))
     graph = Graph(model, images, TRANSLATORS)
-    was_training = model.training
-    try:
-        with no_grad(), observe(graph):
-            logits = model.eval()(Tensor(images))
-    finally:
-        model.train(was_training)
+    with modes_kept(model), no_grad(), observe(graph):
+        logits = model.eval()(Tensor(images))
     graph.result(logits)
     return graph, logits.shape
 

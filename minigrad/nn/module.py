@@ -1,8 +1,10 @@
 """Module: a part of a network, which holds parameters, buffers and smaller modules."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from kernels.layout import Array
@@ -59,8 +61,8 @@ class Module:
             value.__dict__["_name"] = name
         elif isinstance(value, Tensor) and name in self._buffers:
             home = self._buffers
-        elif value is not None and (name in self._parameters or name in self._modules):
-            kind = "Parameter" if name in self._parameters else "Module"
+        elif value is not None and any(name in known for known in (self._parameters, self._buffers, self._modules)):
+            kind = "Parameter" if name in self._parameters else "Module" if name in self._modules else "Tensor"
             raise TypeError(f"{type(self).__name__}.{name}: given {type(value).__name__}, expected a {kind} or None")
         for other in (self._parameters, self._buffers, self._modules, self.__dict__):
             if other is not home:
@@ -81,7 +83,15 @@ class Module:
         super().__delattr__(name)
 
     def register_buffer(self, name: str, tensor: Tensor) -> None:
-        """A tensor that belongs to the state but is not learned, such as a running mean."""
+        """A tensor that belongs to the state but is not learned, such as a running mean.
+
+        TypeError if it is none, ValueError if the module has another attribute of that name.
+        """
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"register_buffer: {name}: given {type(tensor).__name__}, expected a Tensor")
+        if name not in self._buffers and getattr(self, name, None) is not None:
+            raise ValueError(f"register_buffer: name: given {name!r}, which is an attribute already")
+        self.__dict__.pop(name, None)
         self._buffers[name] = tensor
 
     def _everywhere(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
@@ -145,12 +155,14 @@ class Module:
         """Convert all float parameters and buffers to a dtype, or move all of them to a device: "cpu", "gpu", "gpu:1".
 
         The parameters stay the same objects; gradients are forgotten. Build the optimiser afterwards, for its state
-        lies where the parameters do. DeviceError if the device cannot be had.
+        lies where the parameters do. DeviceError if the device cannot be had, TypeError for a dtype not of floats.
         """
         tensors = [tensor for _, tensor in (*self.named_parameters(), *self.named_buffers())]
         if device.is_name(target):
             moved = [device.to(tensor.data, str(target)) for tensor in tensors]  # all, before the first takes its place
         else:
+            if np.dtype(target) not in (np.float32, np.float64):
+                raise TypeError(f"to: target: given {np.dtype(target)}, expected float32 or float64, or a device")
             moved = [_cast(t.data, target) if t.dtype.kind == "f" else t.data for t in tensors]
         for tensor, data in zip(tensors, moved, strict=True):
             tensor.data, tensor.grad = data, None
@@ -190,6 +202,17 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self._modules.items()]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+@contextmanager
+def modes_kept(model: Module) -> Iterator[None]:
+    """Afterwards each module is in training or in evaluation as it was before: some may have been frozen."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _cast(array: Array, dtype: DTypeLike) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kernels.layout import Array
-from minigrad.function import Function
+from minigrad.function import Function, as_array
 from minigrad.ops.arguments import resolve_axis
 
 
@@ -17,10 +17,20 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     """Sum `grad` over the axes along which an array of `shape` was repeated to become as large as `grad`."""
     if grad.shape == shape:
         return grad
-    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
-    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and grad.shape[axis] != 1)
-    result: Array = grad.sum(axis=stretched, keepdims=True)
-    return result
+    ahead = grad.ndim - len(shape)
+    stretched = tuple(ahead + axis for axis, size in enumerate(shape) if size == 1 and grad.shape[ahead + axis] != 1)
+    return total(grad, (*range(ahead), *stretched), keepdims=True).reshape(shape)  # (1, ..., *shape) -> shape
+
+
+def total(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """The sum over some axes, added up in float64; of integers in int64, as in PyTorch, for small ones would overflow.
+
+    NumPy adds rows one after the other: a float32 total of a million of them is off by percents.
+    """
+    if a.dtype.kind != "f":
+        result: Array = as_array(a.sum(axis=axes, dtype=np.int64, keepdims=keepdims))
+        return result
+    return as_array(a.sum(axis=axes, dtype=np.float64, keepdims=keepdims).astype(a.dtype))
 
 
 class Add(Function):
@@ -81,7 +91,7 @@ class Div(Function):
         a_shape, b_shape, a, b = self.saved
         return (
             unbroadcast(grad / b, a_shape) if self.needs[0] else None,
-            unbroadcast(-grad * a / (b * b), b_shape) if self.needs[1] else None,
+            unbroadcast(-(grad / b) * (a / b), b_shape) if self.needs[1] else None,  # b * b might be out of range
         )
 
 
@@ -193,9 +203,7 @@ class Sum(Function):
         if len(set(axes)) < len(axes):
             raise ValueError(f"sum: dim: given {self.dim}, which names an axis twice")
         self.save(a.shape, axes)
-        dtype = a.dtype if a.dtype.kind == "f" else np.int64  # as PyTorch: small integers would overflow
-        result: Array = a.sum(axis=axes if a.ndim else None, dtype=dtype, keepdims=self.keepdim)
-        return result
+        return total(a, axes, self.keepdim) if a.ndim else total(a.reshape(1), (0,), False)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         shape, axes = self.saved

@@ -8,6 +8,7 @@ import numpy as np
 import kernels
 from kernels.layout import Array
 from minigrad import device, state
+from minigrad.function import as_array
 from minigrad.nn.module import Parameter
 from minigrad.tensor import Tensor
 
@@ -35,6 +36,10 @@ class Optimizer:
             if not isinstance(parameter, Tensor) or not parameter.requires_grad or parameter.grad_fn is not None:
                 given = type(parameter).__name__
                 raise TypeError(f"params: number {index}: given {given}, expected a leaf that requires a gradient")
+        twice = {id(parameter): index for index, parameter in enumerate(self.params)}
+        for index, parameter in enumerate(self.params):
+            if twice[id(parameter)] != index:
+                raise ValueError(f"params: number {twice[id(parameter)]} is number {index} again, expected each once")
         if not self.params:
             raise ValueError("params: given none, expected at least one parameter")
         self.lr = at_least_zero("lr", lr)
@@ -46,19 +51,22 @@ class Optimizer:
     def step(self, halted: Array | None = None) -> None:
         """Move every parameter that has a gradient, in place: in one call those that have made equally many steps.
 
-        ValueError, with nothing moved, if a gradient has not its parameter's shape and dtype.
+        ValueError, with nothing moved, if a gradient has not its parameter's shape and dtype, or a parameter is
+        read-only.
         Where `halted`, an int64 array (1,) beside the parameters, is not 0, parameters and state stay as they are.
         """
         live = [index for index, parameter in enumerate(self.params) if parameter.grad is not None]
         for index in live:
-            data, grad = self.params[index].data, self.params[index].grad
+            data, grad = self.params[index].data, as_array(self.params[index].grad)
+            if isinstance(data, np.ndarray) and not data.flags.writeable:
+                raise ValueError(f"params: number {index}: given an array that is read-only, expected one to write to")
             if grad is not None and (grad.shape, grad.dtype) != (data.shape, data.dtype):
                 given, expected = (f"{array.dtype} {array.shape}" for array in (grad, data))
                 raise ValueError(f"params: number {index}: given a gradient that is {given}, expected {expected}")
         for done in np.unique(self._steps[live]).tolist()[::-1]:  # so that nobody is among the next ones again
             chosen = [index for index in live if self._steps[index] == done]
             params = [self.params[index].data for index in chosen]
-            grads = [self.params[index].grad for index in chosen]
+            grads = [as_array(self.params[index].grad) for index in chosen]
             slots = {name: [arrays[index] for index in chosen] for name, arrays in self.state.items()}
             table = kernels.serving(*params, *grads, *itertools.chain(*slots.values()))
             with device.holding(*params):
@@ -66,7 +74,7 @@ class Optimizer:
             self._steps[chosen] += 1  # now that it is done
 
     def _update(
-        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
+        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array],
         slots: dict[str, list[Array]], halted: Array | None,
     ) -> None:
         raise NotImplementedError
@@ -89,15 +97,20 @@ class Optimizer:
 
     def load_state_dict(self, given: Mapping[str, Array]) -> None:
         """Take over state saved by `state_dict`. KeyError or ValueError if it does not fit; then nothing changes."""
+        if (np.asarray(given.get("steps", 0)) < 0).any():
+            raise ValueError(f"state: steps: given {given['steps']}, expected numbers of at least 0")
         state.load(self.state_arrays(), given)
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum (plain or Nesterov's) and weight decay; as torch.optim.SGD."""
+    """Stochastic gradient descent, with momentum (plain or Nesterov's) and weight decay.
+
+    As torch.optim.SGD, which has a dampening behind `momentum`: what comes behind is given by name.
+    """
 
     def __init__(
-        self, params: Iterable[Parameter], lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0,
-        nesterov: bool = False,
+        self, params: Iterable[Parameter], lr: float = 1e-3, momentum: float = 0.0, *,
+        weight_decay: float = 0.0, nesterov: bool = False,
     ) -> None:
         self.momentum = at_least_zero("momentum", momentum)
         self.weight_decay = at_least_zero("weight_decay", weight_decay)
@@ -108,7 +121,7 @@ class SGD(Optimizer):
         super().__init__(params, lr)
 
     def _update(
-        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
+        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array],
         slots: dict[str, list[Array]], halted: Array | None,
     ) -> None:
         velocities = slots.get("velocity", [])
@@ -125,14 +138,14 @@ class Adam(Optimizer):
         self, params: Iterable[Parameter], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0.0,
     ) -> None:
-        if not all(0 <= beta < 1 for beta in betas):
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas: given {betas}, expected two numbers from 0 to below 1")
         self.betas, self.eps = betas, at_least_zero("eps", eps)
         self.weight_decay = at_least_zero("weight_decay", weight_decay)
         super().__init__(params, lr)
 
     def _update(
-        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array | None],
+        self, table: kernels.Kernels, step: int, params: list[Array], grads: list[Array],
         slots: dict[str, list[Array]], halted: Array | None,
     ) -> None:
         table.adam_step(

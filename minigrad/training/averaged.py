@@ -10,6 +10,7 @@ from minigrad import device
 from minigrad.data import batches
 from minigrad.function import no_grad
 from minigrad.nn import Dropout, Module
+from minigrad.nn.module import modes_kept
 from minigrad.nn.norm import BatchNorm
 from minigrad.optim import WeightAverage
 from minigrad.parallel import ALONE, World, share_statistics
@@ -56,15 +57,14 @@ def _collect_statistics(
     part = slice(own.start * size, own.stop * size)
     labels = device.zeros_like(images, (len(images),))  # which nobody looks at
     loader = batches(images[part], labels[part], size, **config.inputs)
-    modes = [(module, module.training) for module in model.modules()]
     momenta = [(norm, norm.momentum) for norm in norms]
     shared = [(module, module.ranks) for module in model.modules() if isinstance(module, BatchNorm)]
     try:
-        for module in model.train().modules():
-            if isinstance(module, Dropout):  # whose masks are counted
-                module.eval()
         share_statistics(model, None)  # each batch is one rank's
-        with no_grad():
+        with modes_kept(model), no_grad():
+            for module in model.train().modules():
+                if isinstance(module, Dropout):  # whose masks are counted
+                    module.eval()
             for number, (x, _) in enumerate(loader, start=1):
                 for norm in norms:
                     norm.momentum = 1 / number  # the mean over all batches so far
@@ -77,8 +77,6 @@ def _collect_statistics(
                     buffer.data[...] = total / count
             world.wait_for(device.finished(norms[-1].running_var.data), "the others' statistics")
     finally:
-        for module, mode in modes:
-            module.training = mode
         for norm, momentum in momenta:
             norm.momentum = momentum
         for norm, ranks in shared:

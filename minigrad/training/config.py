@@ -139,7 +139,7 @@ class Config:
     def build_optimizer(self, model: Module) -> optim.Optimizer:
         """The optimiser named by `optimizer`, over all parameters of the model."""
         if self.optimizer == "sgd":
-            return optim.SGD(model.parameters(), self.lr, self.momentum, self.weight_decay)
+            return optim.SGD(model.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay)
         kind = optim.AdamW if self.optimizer == "adamw" else optim.Adam
         return kind(model.parameters(), self.lr, weight_decay=self.weight_decay)
 

@@ -13,6 +13,7 @@ from minigrad import device, functional as F
 from minigrad.data import batches
 from minigrad.function import no_grad
 from minigrad.nn import Module
+from minigrad.nn.module import modes_kept
 from minigrad.parallel import ALONE, World
 from minigrad.tensor import Tensor
 from minigrad.training.config import Config
@@ -57,21 +58,17 @@ def evaluate(
     part = slice(own.start * BATCH_SIZE, own.stop * BATCH_SIZE)
     done, total = 0, len(views) * (own.stop - own.start)
     losses, seen = [], []  # left on the device until the end: to look at a number there is to wait for it
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
-            shares = (None if view is None else view[part] for view in views)
-            loaders = (batches(images[part], labels[part], BATCH_SIZE, **config.inputs, views=view) for view in shares)
-            for number, (x, y) in enumerate(chain.from_iterable(loaders), start=1):
-                logits = model(Tensor(x))
-                losses.append(F.cross_entropy(logits, y, reduction="sum").data)
-                seen.append(logits.data)
-                done += len(y)
-                reporter.show(number, f"{done} images")
-                after_batch()
-    finally:
-        model.train(was_training)
+    with modes_kept(model), no_grad(), Reporter(console, "test", total, 0, log_every) as reporter:
+        model.eval()
+        shares = (None if view is None else view[part] for view in views)
+        loaders = (batches(images[part], labels[part], BATCH_SIZE, **config.inputs, views=view) for view in shares)
+        for number, (x, y) in enumerate(chain.from_iterable(loaders), start=1):
+            logits = model(Tensor(x))
+            losses.append(F.cross_entropy(logits, y, reduction="sum").data)
+            seen.append(logits.data)
+            done += len(y)
+            reporter.show(number, f"{done} images")
+            after_batch()
     labels = device.host(labels)
     if not len(images):
         return mean_prediction(np.zeros((1, 0, config.num_classes)), labels)

@@ -181,3 +181,15 @@ def test_the_reference_agrees_with_the_loops(
                 assert_close(part, expected_part)
         else:
             assert_close(got, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_without_channels_there_is_nothing_to_do(backend: str, dtype: type) -> None:
+    x, none = np.ones((2, 3, 3, 0), dtype), np.ones(0, dtype)
+    k = kernels.serving(x)
+    assert [a.shape for a in call(k.batch_statistics, x)] == [(0,), (0,)]
+    assert call(k.batch_norm, x, none, none, none, none, EPS, None).shape == x.shape
+    shapes = [a.shape for a in call(k.batch_norm_backward, x, x, none, none, none, EPS, True)]
+    assert shapes == [x.shape, (0,), (0,)]
+    assert call(k.local_response_norm, x, 5, 1e-4, 0.75, 1.0).shape == x.shape
+    assert call(k.local_response_norm_backward, x, x, 5, 1e-4, 0.75, 1.0).shape == x.shape

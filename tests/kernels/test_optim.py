@@ -1,6 +1,7 @@
 """Optimiser steps on every backend: whole trajectories against those of torch.optim."""
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,3 +195,17 @@ def test_each_parameter_wants_its_gradient(backend: str) -> None:
         k.sgd_step([p, p], [p], [], 0.1, 0.0, 0.0, False, None)
     with pytest.raises(ValueError, match="zip"):
         k.adam_step([p, p], [p], [p, p], [p, p], 1, 0.1, (0.9, 0.99), 1e-8, 0.0, False, None)
+
+
+@pytest.mark.parametrize("kernel", ["sgd_step", "adam_step"])
+@pytest.mark.parametrize("name", ["naive", "reference", "cpu"])
+def test_memory_that_is_read_only_stays(name: str, kernel: str) -> None:
+    memory = bytes(400)
+    p, grad, *states = np.frombuffer(memory, np.float32), *np.ones((3, 100), np.float32)
+    options: dict[str, tuple[Any, ...]] = {
+        "sgd_step": ([states[0]], 0.1, 0.9, 0.0, False, None),
+        "adam_step": ([states[0]], [states[1]], 1, 0.1, (0.9, 0.999), 1e-8, 0.0, False, None),
+    }
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(kernels.load(name), kernel)([p], [grad], *options[kernel])
+    assert memory == bytes(400)

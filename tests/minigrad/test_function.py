@@ -168,6 +168,13 @@ def test_a_function_whose_backward_is_wrong_is_named(result: Callable[[Array], A
         wrong("Wrong", result)(x).sum().backward()
 
 
+@pytest.mark.parametrize(("result", "given"), [((1.0, 2.0), "tuple"), (1.5, "float"), (None, "NoneType")])
+def test_a_function_whose_forward_gives_no_array_is_named(result: Any, given: str) -> None:
+    function: Function = type("Wrong", (Function,), {"forward": lambda self, x: result})()
+    with pytest.raises(TypeError, match=f"Wrong.forward returned {given}, expected one array"):
+        function(leaf(1, 2))
+
+
 def test_functions_without_forward_or_backward_say_so() -> None:
     with pytest.raises(NotImplementedError):
         Function()(leaf(1))

@@ -153,6 +153,15 @@ def test_inputs_stay_as_they_were() -> None:
     np.testing.assert_array_equal(x.numpy(), before)
 
 
+def test_gradients_of_others_stay_as_they_were() -> None:
+    """Also those that are there: backward adds to them in place."""
+    weight, bias = leaf(3), leaf(3)
+    weight.grad = np.ones(3)
+    gradcheck(lambda x: x * weight + bias, [leaf(3)])
+    assert weight.grad.tolist() == [1, 1, 1]
+    assert bias.grad is None
+
+
 def test_nothing_to_check_is_an_error() -> None:
     with pytest.raises(ValueError, match="inputs: given none that requires a gradient"):
         gradcheck(lambda x: x, [Tensor([1.0])])

@@ -7,6 +7,7 @@ import pytest
 
 from kernels.layout import oihw
 from minigrad import Tensor, functional as F, nn
+from minigrad.nn.module import modes_kept
 from tests.minigrad.against_torch import torch_module
 
 
@@ -286,3 +287,51 @@ def test_forward_takes_keywords() -> None:
     x = Tensor(np.ones((1, 2), np.float32))
     layer = nn.Linear(2, 2)
     np.testing.assert_array_equal(layer(input=x).numpy(), layer(x).numpy())
+
+
+def test_a_buffer_is_a_tensor() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(2))
+    with pytest.raises(TypeError, match="register_buffer: counts: given ndarray, expected a Tensor"):
+        net.register_buffer("counts", np.ones(2))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"BatchNorm2d\.running_mean: given ndarray, expected a Tensor or None"):
+        net[0].running_mean = np.zeros(2, np.float32)
+    with pytest.raises(ValueError, match="register_buffer: name: given 'weight', which is an attribute already"):
+        net[0].register_buffer("weight", Tensor([1.0]))
+    assert [name for name, _ in net.named_buffers()] == ["0.running_mean", "0.running_var", "0.num_batches_tracked"]
+    net[0].running_mean = None
+    net[0].register_buffer("running_mean", Tensor([1.0, 2.0]))
+    assert net[0].running_mean.numpy().tolist() == [1, 2]
+    assert "0.running_mean" in net.state_dict()
+
+
+def test_weights_become_no_integers() -> None:
+    layer = nn.Linear(2, 2)
+    before = layer.state_dict()
+    with pytest.raises(TypeError, match="to: target: given int64, expected float32 or float64, or a device"):
+        layer.to(np.int64)
+    np.testing.assert_array_equal(layer.weight.numpy(), before["weight"])
+
+
+def test_modes_are_kept_module_by_module() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    net[1].eval()
+    with modes_kept(net):
+        net.train()
+    assert [module.training for module in net.modules()] == [True, True, False]
+
+
+def test_a_hook_that_is_there_twice_is_removed_once_by_each_handle() -> None:
+    calls: list[int] = []
+    layer = nn.Linear(2, 2)
+
+    def hook(*call: Any) -> None:
+        calls.append(1)
+
+    handles = [layer.register_forward_hook(hook) for _ in range(2)]
+    handles[0].remove()
+    handles[0].remove()
+    layer(Tensor(np.ones((1, 2), np.float32)))
+    assert calls == [1]
+    handles[1].remove()
+    layer(Tensor(np.ones((1, 2), np.float32)))
+    assert calls == [1]

@@ -158,6 +158,7 @@ def test_a_run_resumed_from_saved_state_is_the_same_run(name: str) -> None:
         (lambda s: s.update({"velocity.0": np.zeros(1)}), KeyError, r"unexpected \['velocity.0'\]"),
         (lambda s: s.update({"square.1": np.zeros(4, np.float32)}), ValueError, r"square.1: given float32 \(4,\)"),
         (lambda s: s.update({"square.1": np.zeros(3)}), ValueError, "square.1: given float64"),
+        (lambda s: s.update(steps=s["steps"] - 9), ValueError, "steps: given .*, expected numbers of at least 0"),
     ],
 )
 def test_loading_state_that_does_not_fit_changes_nothing(change: Any, error: type[Exception], message: str) -> None:
@@ -178,12 +179,14 @@ def test_loading_state_that_does_not_fit_changes_nothing(change: Any, error: typ
     ("build", "message"),
     [
         (lambda p: optim.SGD([]), "params: given none"),
+        (lambda p: optim.SGD([*p, p[0]]), f"params: number {len(parameters(np.float32))} is number 0 again"),
         (lambda p: optim.SGD(p, -1.0), "lr: given -1.0, expected at least 0"),
         (lambda p: optim.SGD(p, float("nan")), "lr: given nan"),
         (lambda p: optim.SGD(p, momentum=-0.1), "momentum: given -0.1"),
         (lambda p: optim.SGD(p, weight_decay=-0.1), "weight_decay: given -0.1"),
         (lambda p: optim.SGD(p, nesterov=True), "nesterov: given True with momentum 0"),
         (lambda p: optim.Adam(p, betas=(0.9, 1.0)), r"betas: given \(0.9, 1.0\)"),
+        (lambda p: optim.Adam(p, betas=(0.9,)), r"betas: given \(0.9,\), expected two"),
         (lambda p: optim.Adam(p, eps=-1.0), "eps: given -1.0"),
         (lambda p: optim.AdamW(p, weight_decay=-1.0), "weight_decay: given -1.0"),
         (lambda p: optim.StepLR(optim.SGD(p), 0), "step_size: given 0"),
@@ -270,3 +273,34 @@ def test_what_cannot_be_optimised_is_refused() -> None:
     for wrong in (np.zeros(2), Tensor([1.0]), weight * 2):
         with pytest.raises(TypeError, match=r"params: number 1: given \w+, expected a leaf"):
             optim.SGD([weight, wrong])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", ["SGD, momentum", "Adam"])
+def test_read_only_memory_is_not_written_to(name: str, backend: str) -> None:
+    memory = bytes(16)
+    params = [Parameter(np.ones(3, np.float32)), Parameter(np.frombuffer(memory, np.float32))]
+    for parameter in params:
+        parameter.grad = np.ones_like(parameter.data)
+    optimiser = OPTIMISERS[name](optim, params)
+    with pytest.raises(ValueError, match="params: number 1: given an array that is read-only"):
+        optimiser.step()
+    assert memory == bytes(16)
+    assert params[0].data.tolist() == [1, 1, 1]
+
+
+def test_what_follows_momentum_is_given_by_name() -> None:
+    """PyTorch has a dampening there, which would be taken for the decay of weights."""
+    with pytest.raises(TypeError, match="positional arguments"):
+        optim.SGD(parameters(np.float32), 0.1, 0.9, 0.0, 5e-4)  # type: ignore[misc]
+
+
+def test_a_gradient_that_numpy_made_a_scalar_is_an_array_again(backend: str) -> None:
+    for change in ("hook", "product", "sent in"):
+        parameter = Parameter(np.float32(2))
+        if change == "hook":
+            parameter.register_hook(lambda grad: grad * 2)
+        (parameter * 3.0).backward(np.float32(1) if change == "sent in" else None)  # type: ignore[arg-type]
+        if change == "product":
+            parameter.grad = parameter.grad * np.float32(2)  # type: ignore[operator]
+        optim.SGD([parameter], 0.5).step()
+        assert parameter.data == (0.5 if change == "sent in" else -1)

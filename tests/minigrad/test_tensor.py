@@ -1,5 +1,7 @@
 """Tensor: arithmetic, reductions, indexing and shapes against PyTorch, and what dtypes do."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -231,7 +233,51 @@ def test_size_and_detach() -> None:
     assert not t.detach().requires_grad
 
 
+@pytest.mark.parametrize(("a", "b"), [(0.0, 1e-25), (1e-30, 1e-25), (1e25, 1e20), (1e38, 1e38)])
+def test_division_goes_back_where_squares_are_out_of_range(a: float, b: float) -> None:
+    agree(lambda F, a, b: a / b, np.array([a]), np.array([b]), dtype=np.float32)
+
+
+def test_long_sums_lose_nothing() -> None:
+    """One row after the other in float32, a million rows of 0.1 come to a percent too much."""
+    rows = np.full((1_000_000, 3), 0.1, np.float32)
+    exact = float(rows[0, 0])
+    np.testing.assert_allclose(Tensor(rows).mean(0).numpy(), exact, rtol=1e-6)
+    bias = Tensor(np.zeros(3, np.float32), requires_grad=True)
+    ((Tensor(rows) + bias) * Tensor(rows)).sum().backward()
+    np.testing.assert_allclose(bias.grad, 1e6 * exact, rtol=1e-6)
+
+
 # --- Python's protocols
+
+
+def test_tensors_are_not_compared_but_found() -> None:
+    a, b = Tensor([1.0]), Tensor([1.0])
+    for compare in (lambda: a == b, lambda: a != b, lambda: np.ones(1) == a, lambda: a in [b]):
+        with pytest.raises(TypeError, match=r"tensors are not compared; .* a\.data == b\.data"):
+            compare()
+    assert a in [a]
+    assert len({a, b}) == 2
+
+
+def test_leaves_are_copied_and_results_are_not() -> None:
+    leaf = Tensor([1.0, 2.0], requires_grad=True)
+    for copied in (copy.deepcopy(leaf), pickle.loads(pickle.dumps(leaf))):
+        assert copied.data.tolist() == [1, 2]
+        assert copied.requires_grad
+        assert copied.data is not leaf.data
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"this tensor was made by <Mul>, .* detach\(\) it"):
+            duplicate(leaf * 2)
+
+
+def test_numbers_in_another_byte_order_are_turned_around() -> None:
+    x = Tensor(np.array([1.5, -2.0], np.dtype(np.float32).newbyteorder()), requires_grad=True)
+    (x * 2).sum().backward()
+    assert x.dtype == np.float32
+    assert x.numpy().tolist() == [1.5, -2.0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [2, 2]
 
 
 def test_a_single_number_is_a_number_to_python() -> None:

@@ -58,3 +58,20 @@ def test_the_backend_belongs_to_its_thread() -> None:
         thread.join()
         assert minigrad.backend.current() == "naive"
     assert found == [minigrad.backend.current()]
+
+
+def test_threads_that_meet_at_a_leaf_lose_nothing() -> None:
+    weight = Tensor(np.zeros(1 << 20, np.float32), requires_grad=True)
+    turns = 20
+
+    def work() -> None:
+        for _ in range(turns):
+            (weight * 1.0).sum().backward()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert weight.grad is not None
+    assert (weight.grad == 4 * turns).all()
