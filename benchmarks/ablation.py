@@ -1,6 +1,7 @@
 """`python -m benchmarks ablation`: what each part of `--recipe best` is worth, on images held out of training.
 
-A short run for every part that is left out or exchanged, the same but for that. Test images are not looked at. What is
+A short run for every part that is left out or exchanged, the same but for that and what it cannot do without, such as
+a lower rate where nothing is normalised. Test images are not looked at. What is
 done already is not done again, so it may be stopped at any time; what was done with other settings is not counted.
 """
 
@@ -50,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=at_least(1), default=10, metavar="N", help="of each run, default 10")
     parser.add_argument("--train-limit", type=at_least(1), default=15000, metavar="N",
                         help="training images of each run, default 15000")
+    parser.add_argument("--image-size", type=at_least(1), metavar="N", help="pixels, default the recipe's")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE",
                         help=f"where the results are kept, a line each; default {RESULTS}")
     parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="NAME", help=f"of {', '.join(CHANGES)}")
@@ -58,7 +60,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Train what is not in the file yet, then print all that is. Returns the exit status."""
     console, status = Console(), 0
-    length = ("--epochs", str(options.epochs), "--train-limit", str(options.train_limit))
+    length = ["--epochs", str(options.epochs), "--train-limit", str(options.train_limit)]
+    if options.image_size:
+        length += ["--image-size", str(options.image_size)]
     recipe = {name: value for name, value in RECIPES["best"].items() if name != "epochs"}
     runs: dict[str, dict[str, Any]] = {
         name: {"name": name, "arguments": [*SHORT, *length, *change], "recipe": recipe}

@@ -188,7 +188,8 @@ MUTANTS = [
     ),
     Mutant(
         "broadcast gradients are not summed", "minigrad/ops/arithmetic.py",
-        "grad.sum(axis=stretched, keepdims=True)", "grad.mean(axis=stretched, keepdims=True)",
+        "total(grad, (*range(ahead), *stretched), keepdims=True)",
+        "grad.mean((*range(ahead), *stretched), keepdims=True)",
         f"{GRADCHECK}[reference-arithmetic]",
     ),
     Mutant(
@@ -411,8 +412,8 @@ MUTANTS = [
     ),
     Mutant(
         "a step counts before it is made", "minigrad/optim/optimizers.py",
-        "grads = [self.params[index].grad for index in chosen]",
-        "grads = [self.params[index].grad for index in chosen]\n            self._steps[chosen] += 1",
+        "grads = [as_array(self.params[index].grad) for index in chosen]",
+        "grads = [as_array(self.params[index].grad) for index in chosen]\n            self._steps[chosen] += 1",
         "tests/minigrad/test_faults.py::test_a_fault_in_the_optimisers_kernel_changes_nothing[reference-adamw-adam_step]",
     ),
     Mutant(

@@ -24,6 +24,7 @@ from kernels.layout import Array
 from kernels.reference.pool import divisors
 
 BAND = 8  # rows of the result in one part: neighbouring rows share most of their input, which is then in the cache
+RUN = 64  # taps of a mean that are added up in float32; runs of them, for a window may be the whole image, in float64
 
 
 @compiled
@@ -223,18 +224,24 @@ def _mean_part(
     _, height, width, channels = target.shape
     bands = (height + BAND - 1) // BAND
     image, band = part // bands, part % bands
-    total = np.empty(channels, np.float64)  # a window may be the whole image
+    run, total = np.empty(channels, np.float32), np.empty(channels, np.float64)
     for row in range(band * BAND, min(height, (band + 1) * BAND)):
         for col in range(width):
+            run[:] = 0
             total[:] = 0
+            taps = 0
             for i in range(rows[row, 0], rows[row, 1]):
                 for j in range(cols[col, 0], cols[col, 1]):
                     addend, divisor = source[image, i, j], source_divisor[i, j]
                     for channel in range(channels):
-                        total[channel] += addend[channel] / divisor
+                        run[channel] += addend[channel] / divisor
+                    taps += 1
+                    if taps % RUN == 0:
+                        total += run
+                        run[:] = 0
             mean, divisor = target[image, row, col], target_divisor[row, col]
             for channel in range(channels):
-                mean[channel] = total[channel] / divisor
+                mean[channel] = np.float32(total[channel] + run[channel]) / divisor
 
 
 @parallel

@@ -75,6 +75,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     for run, (config, model, is_average) in zip(options.runs, models, strict=True):
         if is_average:
             console.print(f"{run}: averaged weights; --raw tests those of the last step")
+        elif config.averaging and not options.raw:
+            console.print(f"{run}: the weights of the last step, for there are no averaged ones yet")
         remedy = "use --device cpu" if place != device.CPU else "a smaller network, or smaller images, need less"
         with device.memory_errors(remedy), threads.limit(world.threads(options.threads)):
             results.append(evaluate(model, *there, config, console, log_every=10, views=views, world=world))

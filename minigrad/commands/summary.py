@@ -125,7 +125,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         rows = stages(model, options.in_channels, options.image_size)
     for stage in rows:
         shape = " x ".join(map(str, stage.shape)) or "in training only"
-        table.add_row(stage.name, shape, f"{stage.parameters:,}", f"{stage.multiply_adds:,}")
+        work = f"{stage.multiply_adds:,}" if stage.shape else "-"
+        table.add_row(stage.name, shape, f"{stage.parameters:,}", work)
     table.add_section()
     totals = (sum(stage.parameters for stage in rows), sum(stage.multiply_adds for stage in rows))
     table.add_row("total", "", *(f"{total:,}" for total in totals))

@@ -237,7 +237,9 @@ def test_a_trained_run_is_exported(
     assert np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max()
 
     model.fc.bias.data[3] += 9.0
-    assert check(path, model.eval(), Config.load(run_folder, "GoogLeNet"), cut_data) == 1
+    config = Config.load(run_folder, "GoogLeNet")
+    with pytest.raises(ExportError, match=r"--check: expected the same class for all, and at most \d\.\de-0\d"):
+        check(path, model.eval(), config, cut_data)
     assert "logits at most 9.0e+00 apart" in capsys.readouterr().out
     with monkeypatch.context() as patch:  # and where neither side has numbers, they do not agree
         nothing = np.full((1, 10), np.nan, np.float32)
@@ -247,7 +249,8 @@ def test_a_trained_run_is_exported(
 
         patch.setattr("onnxruntime.InferenceSession.run", run)
         model.fc.bias.data[:] = np.nan
-        assert check(path, model, Config.load(run_folder, "GoogLeNet"), cut_data) == 1
+        with pytest.raises(ExportError, match="--check: expected"):
+            check(path, model, config, cut_data)
         assert "the same class for 200 of 200 test images, logits at most nan apart" in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert googlenet.main(["export", str(run_folder), str(path), "--check"]) == 1

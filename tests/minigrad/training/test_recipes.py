@@ -4,6 +4,7 @@ import pytest
 
 from googlenet import GoogLeNet
 from minigrad import optim
+from minigrad.data import Augmentation
 from minigrad.training.config import Config, ConfigError
 from minigrad.training.recipes import RECIPES, settings
 from tests.small_net import SmallNet
@@ -29,7 +30,40 @@ def test_paper_is_what_the_paper_says() -> None:
     assert config.build_average(model) is not None
     assert model.aux1 is not None
     assert model.lrn
-    assert config.augmentation.crop == 0.08
+    assert config.augmentation == Augmentation(flip=True, crop=0.08)
+    assert (config.weight_decay, config.averaging, config.normalized) == (0.0002, 0.9999, True)
+    assert (config.epochs, config.batch_size, config.image_size) == (10, 32, 96)
+    assert (model.dropout.p, model.aux1.dropout.p, model.aux2.dropout.p) == (0.4, 0.7, 0.7)
+
+
+def test_adam_is_what_a_first_run_should_be() -> None:
+    config = settings(GoogLeNet, "adam", {})
+    model = config.build_model(GoogLeNet)
+    optimizer = config.build_optimizer(model)
+    assert type(optimizer) is optim.Adam
+    assert (optimizer.lr, optimizer.betas, optimizer.eps, optimizer.weight_decay) == (0.001, (0.9, 0.999), 1e-8, 0)
+    assert (config.epochs, config.batch_size, config.image_size, config.normalized) == (5, 128, 96, True)
+    assert config.augmentation == Augmentation()
+    assert config.build_average(model) is None
+    assert (model.dropout.p, model.aux1, model.conv1.bn) == (0.4, None, None)
+
+
+def test_best_is_what_was_measured() -> None:
+    config = settings(GoogLeNet, "best", {})
+    model = config.build_model(GoogLeNet)
+    optimizer = config.build_optimizer(model)
+    assert isinstance(optimizer, optim.AdamW)
+    assert (optimizer.lr, optimizer.weight_decay) == (0.002, 0.05)
+    assert (config.epochs, config.batch_size, config.image_size, config.normalized) == (25, 128, 64, True)
+    assert config.augmentation == Augmentation(flip=True, shift=2, erase=0.25)
+    assert (config.label_smoothing, config.averaging, model.dropout.p) == (0.1, 0.999, 0.2)
+    assert model.conv1.bn is not None
+
+
+def test_torchvisions_variant_drops_as_many_as_torchvision() -> None:
+    model = GoogLeNet(variant="torchvision", in_channels=3, image_size=224, aux=True)
+    assert model.aux1 is not None
+    assert (model.dropout.p, model.aux1.dropout.p) == (0.2, 0.7)
 
 
 def test_d2l_is_what_the_book_says() -> None:
@@ -38,6 +72,7 @@ def test_d2l_is_what_the_book_says() -> None:
     optimizer = config.build_optimizer(model)
     assert isinstance(optimizer, optim.SGD)
     assert (optimizer.momentum, config.image_size, config.batch_size, config.epochs) == (0, 96, 128, 10)
+    assert not config.normalized
     assert {config.build_schedule(optimizer, 10).rate(step) for step in range(100)} == {0.1}
     assert model.dropout.p == 0
     assert model.aux1 is None

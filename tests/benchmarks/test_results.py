@@ -1,0 +1,44 @@
+"""The committed results are of runs that today's recipes make, and the tables say what the files say."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from googlenet import GoogLeNet
+from minigrad.commands.settings import given
+from minigrad.commands.train import parser
+from minigrad.training.config import Config
+from minigrad.training.recipes import settings
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+ROWS = {
+    match[1]: (match[2], match[0])
+    for match in re.finditer(r"^\| \[`([\w-]+)`\]\(\1\) \| `([^`]+)`.*", (RESULTS / "README.md").read_text(), re.M)
+}
+"""By folder: the options of its command, and the whole row of the table."""
+
+
+def test_each_folder_has_its_row() -> None:
+    assert set(ROWS) == {path.name for path in RESULTS.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_command_makes_this_run_today(name: str) -> None:
+    options = parser(GoogLeNet).parse_args(shlex.split(ROWS[name][0]))
+    chosen = given(options, GoogLeNet)
+    assert Config.load(RESULTS / name, "GoogLeNet") == settings(GoogLeNet, chosen.pop("recipe", "adam"), chosen)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_table_says_what_the_run_came_to(name: str) -> None:
+    epochs = [json.loads(line) for line in (RESULTS / name / "metrics.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == list(range(1, Config.load(RESULTS / name, "GoogLeNet").epochs + 1))
+    row = ROWS[name][1]
+    accuracies = re.findall(r"0\.\d{4}", row)
+    last = epochs[-1]
+    assert accuracies[0] == f"{last.get('averaged_test_accuracy', last['test_accuracy']):.4f}"
+    assert f"{last['test_accuracy']:.4f}" in accuracies
+    assert f"{sum(epoch['seconds'] for epoch in epochs):,.0f}" in row
