@@ -56,9 +56,9 @@ PAPERS_COUNTS = {
 PAPERS_SLIPS = {
     "conv1": "the paper's two figures fit each other, but 64 filters of 7x7x3 are 9,408 weights",
     "inception4c": "the paper's multiply-adds follow from its channel counts, its parameters do not",
-    "inception4d": "the same, by less",
+    "inception4d": "as 4c, by less",
     "inception5a": "the paper's two figures fit each other, but not its channel counts, which are those of 4e",
-    "inception5b": "the same as 4d; what is nearer, here and above, is rounding",
+    "inception5b": "as 4d; what is nearer in other lines is rounding",
 }
 
 
