@@ -170,8 +170,10 @@ def cross_entropy(
     """
     target = target if isinstance(target, Tensor) else Tensor(target)
     weight = weight if weight is None or isinstance(weight, Tensor) else Tensor(weight)
-    if target.device != input.device:
-        raise TypeError(f"cross_entropy: target: given on {target.device}, expected on {input.device}, as the input")
+    for name, tensor in {"target": target, "weight": weight}.items():
+        if tensor is not None and tensor.device != input.device:
+            given = f"given on {tensor.device}, expected on {input.device}, as the input"
+            raise TypeError(f"cross_entropy: {name}: {given}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction: given {reduction!r}, expected 'mean', 'sum' or 'none'")
     if not 0 <= label_smoothing <= 1:

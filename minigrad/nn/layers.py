@@ -202,15 +202,20 @@ class ZeroPad2d(ConstantPad2d):
 
 
 class CrossEntropyLoss(Module):
-    """Cross-entropy of logits; see functional.cross_entropy."""
+    """Cross-entropy of logits; see functional.cross_entropy. `weight` is a buffer, which goes where the module goes."""
+
+    weight: Tensor | None
 
     def __init__(
         self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        if weight is None:
+            self.weight = None
+        else:
+            self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction, self.label_smoothing = ignore_index, reduction, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(

@@ -90,9 +90,13 @@ def test_layers_agree_with_torch_in_training_and_evaluation(name: str, dtype: ty
 def test_cross_entropy_loss_agrees(options: dict[str, Any]) -> None:
     torch = torch_module()
     logits, target, weight = normal(4, 3), np.array([0, 2, 1, 0]), np.array([1, 2, 0.5])
-    ours = nn.CrossEntropyLoss(Tensor(weight), **options)(Tensor(logits), Tensor(target))
-    theirs = torch.nn.CrossEntropyLoss(torch.tensor(weight), **options)(torch.tensor(logits), torch.tensor(target))
-    assert_close(ours.numpy(), theirs.numpy())
+    ours = nn.CrossEntropyLoss(Tensor(weight), **options)
+    theirs = torch.nn.CrossEntropyLoss(torch.tensor(weight), **options)
+    expected = theirs(torch.tensor(logits), torch.tensor(target)).numpy()
+    assert_close(ours(Tensor(logits), Tensor(target)).numpy(), expected)
+    assert ours.state_dict().keys() == theirs.state_dict().keys() == {"weight"}
+    single = ours.to(np.float32)(Tensor(logits.astype(np.float32)), Tensor(target))
+    assert_close(single.numpy(), expected.astype(np.float32))
 
 
 def test_dropout_layer_drops_in_training_only() -> None:

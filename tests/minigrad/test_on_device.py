@@ -97,6 +97,10 @@ def test_devices_do_not_mix() -> None:
         _ = x + ROWS
     with pytest.raises(TypeError, match="cross_entropy: target: given on cpu, expected on gpu:0"):
         F.cross_entropy(x, np.array([0, 1]))
+    labels, even = Tensor(np.array([0, 1])).to("gpu"), Tensor(np.ones(3, np.float32))
+    with pytest.raises(TypeError, match="cross_entropy: weight: given on cpu, expected on gpu:0"):
+        F.cross_entropy(x, labels, even)
+    assert nn.CrossEntropyLoss(even).to("gpu")(x, labels).item() == F.cross_entropy(x, labels).item()
     with pytest.raises(ValueError, match=r"gradient: given .* on cpu, expected .* on gpu:0"):
         Tensor(x.data, requires_grad=True).backward(ROWS)
 
