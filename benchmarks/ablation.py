@@ -37,6 +37,9 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "without label smoothing": ("--label-smoothing", "0"),
     "without weight decay": ("--weight-decay", "0"),
     "without dropout": ("--dropout", "0"),
+    "without mirrors, shifts, holes, smoothing, decay and dropout": (
+        "--no-flip", "--shift", "0", "--erase", "0", "--label-smoothing", "0", "--weight-decay", "0", "--dropout", "0",
+    ),
     "half the learning rate": ("--lr", "0.001"),
     "momentum at 0.1 for AdamW": ("--optimizer", "sgd", "--lr", "0.1", "--weight-decay", "5e-4"),
     "auxiliary classifiers": ("--aux", "--image-size", "65"),
