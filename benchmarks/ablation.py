@@ -1,8 +1,8 @@
 """`python -m benchmarks ablation`: what each part of `--recipe best` is worth, on images held out of training.
 
 A short run for every part that is left out or exchanged, the same but for that and what it cannot do without, such as
-a lower rate where nothing is normalised. Test images are not looked at. What is
-done already is not done again, so it may be stopped at any time; what was done with other settings is not counted.
+a lower rate where nothing is normalised. Test images are not looked at. What is done already is not done again, so it
+may be stopped at any time; what was done with other settings is not counted.
 """
 
 import argparse

@@ -62,6 +62,7 @@ class Kernels:
                 setattr(self, kernel, getattr(module, kernel))
 
     def __getattr__(self, kernel: str) -> Any:
+        # `copy` asks a new object, which has no name yet.
         raise AttributeError(f"backend {vars(self).get('name')!r} has no kernel named {kernel!r}")
 
 

@@ -15,7 +15,7 @@ from kernels.reference import linear as reference
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """y = x @ weight.T + bias: (M, I) and (O, I) -> (M, O)."""
-    if x.dtype != np.float32:  # pixels
+    if x.dtype != np.float32:  # pixels, which are served here too
         return reference.linear(x, weight, bias)
     y = empty((len(x), len(weight)))
     matmul(np.ascontiguousarray(x), None, np.ascontiguousarray(weight), True, bias, NO_FLOOR, False, y)

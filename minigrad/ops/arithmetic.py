@@ -22,15 +22,14 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     return total(grad, (*range(ahead), *stretched), keepdims=True).reshape(shape)  # (1, ..., *shape) -> shape
 
 
-def total(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """The sum over some axes, added up in float64; of integers in int64, as in PyTorch, for small ones would overflow.
+def total(a: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
+    """The sum over some axes, None for all, added up in float64; of integers in int64, as in PyTorch.
 
-    NumPy adds rows one after the other: a float32 total of a million of them is off by percents.
+    Small integers would overflow. And NumPy adds rows one after the other: a float32 total of a million of them is off
+    by percents.
     """
-    if a.dtype.kind != "f":
-        result: Array = as_array(a.sum(axis=axes, dtype=np.int64, keepdims=keepdims))
-        return result
-    return as_array(a.sum(axis=axes, dtype=np.float64, keepdims=keepdims).astype(a.dtype))
+    within, dtype = (np.float64, a.dtype) if a.dtype.kind == "f" else (np.int64, np.int64)
+    return as_array(a.sum(axis=axes, dtype=within, keepdims=keepdims).astype(dtype))
 
 
 class Add(Function):
@@ -203,7 +202,7 @@ class Sum(Function):
         if len(set(axes)) < len(axes):
             raise ValueError(f"sum: dim: given {self.dim}, which names an axis twice")
         self.save(a.shape, axes)
-        return total(a, axes, self.keepdim) if a.ndim else total(a.reshape(1), (0,), False)
+        return total(a, axes if a.ndim else None, self.keepdim)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         shape, axes = self.saved

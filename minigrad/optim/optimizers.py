@@ -32,14 +32,13 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError("params: given one tensor, expected several in a list or from module.parameters()")
         self.params = list(params)
+        places: dict[Tensor, int] = {}
         for index, parameter in enumerate(self.params):
             if not isinstance(parameter, Tensor) or not parameter.requires_grad or parameter.grad_fn is not None:
                 given = type(parameter).__name__
                 raise TypeError(f"params: number {index}: given {given}, expected a leaf that requires a gradient")
-        twice = {id(parameter): index for index, parameter in enumerate(self.params)}
-        for index, parameter in enumerate(self.params):
-            if twice[id(parameter)] != index:
-                raise ValueError(f"params: number {twice[id(parameter)]} is number {index} again, expected each once")
+            if (first := places.setdefault(parameter, index)) != index:
+                raise ValueError(f"params: number {index} is number {first} again, expected each once")
         if not self.params:
             raise ValueError("params: given none, expected at least one parameter")
         self.lr = at_least_zero("lr", lr)
@@ -55,18 +54,18 @@ class Optimizer:
         read-only.
         Where `halted`, an int64 array (1,) beside the parameters, is not 0, parameters and state stay as they are.
         """
-        live = [index for index, parameter in enumerate(self.params) if parameter.grad is not None]
-        for index in live:
-            data, grad = self.params[index].data, as_array(self.params[index].grad)
+        live = {index: as_array(p.grad) for index, p in enumerate(self.params) if p.grad is not None}
+        for index, grad in live.items():
+            data = self.params[index].data
             if isinstance(data, np.ndarray) and not data.flags.writeable:
                 raise ValueError(f"params: number {index}: given an array that is read-only, expected one to write to")
-            if grad is not None and (grad.shape, grad.dtype) != (data.shape, data.dtype):
+            if (grad.shape, grad.dtype) != (data.shape, data.dtype):
                 given, expected = (f"{array.dtype} {array.shape}" for array in (grad, data))
                 raise ValueError(f"params: number {index}: given a gradient that is {given}, expected {expected}")
-        for done in np.unique(self._steps[live]).tolist()[::-1]:  # so that nobody is among the next ones again
+        for done in np.unique(self._steps[list(live)]).tolist()[::-1]:  # so that nobody is among the next ones again
             chosen = [index for index in live if self._steps[index] == done]
             params = [self.params[index].data for index in chosen]
-            grads = [as_array(self.params[index].grad) for index in chosen]
+            grads = [live[index] for index in chosen]
             slots = {name: [arrays[index] for index in chosen] for name, arrays in self.state.items()}
             table = kernels.serving(*params, *grads, *itertools.chain(*slots.values()))
             with device.holding(*params):
