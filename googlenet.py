@@ -171,9 +171,9 @@ class GoogLeNet(nn.Module):
     The shape comments are for 224x224, as in the paper; 96x96 ends in 3x3 before the global average. Parameters have
     torchvision's names.
 
-    dropout: probability before the last layer; None is the variant's. aux: auxiliary classifiers on 4a and 4d. lrn:
+    dropout: probability before the last layer, by default the variant's. aux: auxiliary classifiers on 4a and 4d. lrn:
     local response normalisation in the stem. norm: "batch" normalises after each convolution (S. Ioffe and C. Szegedy,
-    2015), "none" does not; None is the variant's. init: of the weights, "kaiming" or "xavier" (minigrad.nn.init).
+    2015), "none" does not; by default the variant's. init: of the weights, "kaiming" or "xavier" (minigrad.nn.init).
     variant: "paper", or "torchvision", which gives the logits of torchvision's GoogLeNet for its weights; three-channel
     images are then normalised by ImageNet's means and deviations, as if for its transform_input=True.
     """

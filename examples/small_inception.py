@@ -56,7 +56,10 @@ class Inception(nn.Module):
 
 
 class SmallInception(nn.Module):
-    """(N, in_channels, image_size, image_size) -> logits (N, num_classes). The shape comments are for 28x28."""
+    """(N, in_channels, image_size, image_size) -> logits (N, num_classes). The shape comments are for 28x28.
+
+    factorised: "v2" has two 3x3 filters for each 5x5 of the blocks, "v3" 1xn and nx1 filters for each nxn.
+    """
 
     def __init__(
         self, in_channels: int = 1, num_classes: int = 10, image_size: int = 28, factorised: Factorised = None

@@ -9,6 +9,7 @@ import minigrad
 from googlenet import TABLE_1, GoogLeNet, Outputs
 from kernels import layout
 from minigrad import Function, Observer, Tensor, functional as F, nn
+from minigrad.commands.settings import help_of, options_of
 from tests.minigrad.against_torch import torch_module
 
 STEM = ("conv1", "conv2", "conv3")
@@ -224,6 +225,10 @@ def test_names_are_torchvisions_in_the_order_of_the_network(options: dict[str, A
 
 
 # --- what is refused
+
+
+def test_every_option_has_its_help() -> None:
+    assert list(help_of(GoogLeNet, names := list(options_of(GoogLeNet)))) == names
 
 
 @pytest.mark.parametrize(

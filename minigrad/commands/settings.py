@@ -2,7 +2,8 @@
 
 import argparse
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from minigrad.commands.arguments import at_least, rate, share
@@ -50,16 +51,32 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
 
 
 def add_options_of(builder: Builder, p: argparse.ArgumentParser) -> None:
-    """Options for what the network's constructor takes of its own."""
-    network = p.add_argument_group("options of the network", f"see the constructor of {builder.__name__}")
-    for name, kind in options_of(builder).items():
-        flag = "--" + name.replace("_", "-")
+    """Options for what the network's constructor takes of its own, with what its class says of them."""
+    kinds = options_of(builder)
+    if not kinds:
+        return
+    network = p.add_argument_group("options of the network", f"of the constructor of {builder.__name__}")
+    help_texts = help_of(builder, list(kinds))
+    for name, kind in kinds.items():
+        flag, text = "--" + name.replace("_", "-"), help_texts.get(name)
         if kind is bool:
-            network.add_argument(flag, action=argparse.BooleanOptionalAction)
+            network.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         elif choices := literals(kind):
-            network.add_argument(flag, choices=choices, metavar="NAME", help=", ".join(choices))
+            network.add_argument(flag, choices=choices, help=text)
         else:
-            network.add_argument(flag, type=float if float in (kind, *get_args(kind)) else int, metavar="N")
+            number, metavar = (float, "F") if float in (kind, *get_args(kind)) else (int, "N")
+            network.add_argument(flag, type=number, metavar=metavar, help=text)
+
+
+def help_of(builder: Builder, names: Sequence[str]) -> dict[str, str]:
+    """What the docstring of the network's class says of its options: `one: text. other: text.`, in one paragraph."""
+    found: dict[str, str] = {}
+    for paragraph in (inspect.getdoc(builder) or "").split("\n\n"):
+        start, *pieces = re.split(rf"\b({'|'.join(map(re.escape, names))}): ", " ".join(paragraph.split()))
+        if not start:
+            texts = (text.rstrip(". ").replace("%", "%%") for text in pieces[1::2])  # argparse formats with %
+            found |= zip(pieces[::2], texts, strict=True)
+    return found
 
 
 def options_of(builder: Builder) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor, functional as F, nn
+from minigrad.commands.settings import help_of, options_of
 from minigrad.data import FashionMNIST, prepare
 from tests.minigrad.against_torch import assert_close, torch_module
 
@@ -225,6 +226,12 @@ def test_an_identity_shortcut_is_where_the_shape_stays() -> None:
     np.testing.assert_array_equal(block(x).data, F.relu(x).data)
     projections = [name for name, _ in model.named_parameters() if name.endswith("shortcut.0.weight")]
     assert projections == ["stage2.0.shortcut.0.weight", "stage3.0.shortcut.0.weight"]
+
+
+@each
+def test_every_option_has_its_help(example: Example) -> None:
+    builder = getattr(program(example.file), example.network)
+    assert list(help_of(builder, names := list(options_of(builder)))) == names
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -1,6 +1,7 @@
 """Recipes and settings from the command line, to the numbers that a run writes down."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 
 from minigrad import Tensor, functional as F, nn
 from minigrad.commands import run
-from minigrad.commands.settings import literals, options_of
+from minigrad.commands.settings import help_of, literals, options_of
 from minigrad.data import FashionMNIST
 from minigrad.training import checkpoint
 from minigrad.training.config import Config
@@ -26,7 +27,13 @@ class Outputs(NamedTuple):
 
 
 class Options(nn.Module):
-    """A network with an option of each kind."""
+    """A network with an option of each kind. In width: nothing, for this paragraph does not begin with an option.
+
+    width: of all layers, in
+    channels. norm: "batch", or "none". dropout: 50% is 0.5.
+
+    About aux: not this either.
+    """
 
     def __init__(
         self, in_channels: int, num_classes: int, image_size: int, aux: bool = False, width: int = 4,
@@ -66,6 +73,28 @@ def test_options_of_the_network_come_from_its_constructor(tmp_path: Path) -> Non
     assert train(tmp_path / "b", "--norm", "none", "--no-aux") == 0
     assert config(tmp_path / "b")["model"] == {"aux": False, "norm": "none"}
     assert run(Options, ["evaluate", str(tmp_path / "a"), "--device", "cpu"]) == 0
+
+
+def test_options_of_the_network_have_the_help_that_its_docstring_gives(capsys: pytest.CaptureFixture[str]) -> None:
+    names = list(options_of(Options))
+    texts = {"width": "of all layers, in channels", "norm": '"batch", or "none"', "dropout": "50%% is 0.5"}
+    assert help_of(Options, names) == texts
+    assert help_of(SmallNet, names) == {}
+    shown = help_shown(Options, capsys)
+    assert re.search(r"--width N +of all layers, in channels\n", shown)
+    assert re.search(r"--dropout F +50% is 0\.5\n", shown)
+    assert re.search(r"--aux, --no-aux\n", shown)
+    assert "options of the network" in shown
+
+
+def test_a_network_without_options_has_no_heading_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "options of the network" not in help_shown(SmallNet, capsys)
+
+
+def help_shown(builder: type, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        run(builder, ["summary", "--help"])
+    return capsys.readouterr().out
 
 
 def test_types_of_words() -> None:
