@@ -1,12 +1,15 @@
 """`python -m benchmarks ablation`: what each part of `--recipe best` is worth, on images held out of training.
 
 A short run for every part that is left out or exchanged, the same but for that and what it cannot do without, such as
-a lower rate where nothing is normalised. Test images are not looked at. What is done already is not done again, so it
-may be stopped at any time; what was done with other settings is not counted.
+a lower rate where nothing is normalised. Test images are not looked at. It may be stopped at any time: what is done
+already is not done again, and the run that was stopped goes on from its checkpoint. What was done with other settings
+is not counted.
 """
 
 import argparse
-import tempfile
+import hashlib
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,15 @@ from kernels import threads
 from minigrad import device
 from minigrad.commands import INTERRUPTED
 from minigrad.commands.arguments import at_least
-from minigrad.training import metrics
+from minigrad.training import checkpoint, metrics
 from minigrad.training.recipes import RECIPES
 
 RESULTS = Path("benchmarks/results/ablation.jsonl")
 HELD_OUT = 5000
-SHORT = ("--recipe", "best", "--hold-out", str(HELD_OUT), "--device", "cpu", "--log-every", "1000000")
+UNFINISHED = Path("runs/ablation")
+"""Where a run has its folder until it is done."""
+PLAIN = ("--device", "cpu", "--log-every", "1000000")
+SHORT = ("--recipe", "best", "--hold-out", str(HELD_OUT), *PLAIN)
 CHANGES: dict[str, tuple[str, ...]] = {
     "best": (),
     "another seed": ("--seed", "1"),
@@ -81,7 +87,8 @@ def main(options: argparse.Namespace) -> int:
         if name in done():
             continue
         console.print(f"{name}: {' '.join(CHANGES[name]) or 'the recipe as it is'}")
-        last = train(runs[name]["arguments"])
+        digest = hashlib.sha256(json.dumps(runs[name]).encode()).hexdigest()
+        last = train(runs[name]["arguments"], UNFINISHED / digest[:16])
         if last is None:
             status = 1
             continue
@@ -91,20 +98,24 @@ def main(options: argparse.Namespace) -> int:
     return status
 
 
-def train(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """Run googlenet.py; what its last epoch came to, with the seconds of all of them, or None if it failed.
+def train(arguments: Sequence[str], run: Path) -> dict[str, Any] | None:
+    """Run googlenet.py in this folder, or go on with what is there of that run; the folder goes when it is done.
 
-    KeyboardInterrupt if the user stopped it.
+    Returns what its last epoch came to, with the seconds of all of them, or None if it failed. KeyboardInterrupt if
+    the user stopped it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
+    if (run / checkpoint.NAME).exists():
+        status = googlenet.main(["--resume", str(run), *PLAIN])
+    else:
+        shutil.rmtree(run, ignore_errors=True)  # killed in its first epoch, if it is there at all
         status = googlenet.main([*arguments, "--out", str(run)])
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
-        if status != 0:
-            return None
-        epochs = metrics.read(run / metrics.EPOCHS)
-        return {**epochs[-1], "seconds": sum(epoch["seconds"] for epoch in epochs)}
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if status != 0:
+        return None
+    epochs = metrics.read(run / metrics.EPOCHS)
+    shutil.rmtree(run)
+    return {**epochs[-1], "seconds": sum(epoch["seconds"] for epoch in epochs)}
 
 
 def print_table(console: Console, records: Mapping[str, dict[str, Any]]) -> None:

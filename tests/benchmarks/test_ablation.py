@@ -9,9 +9,10 @@ import pytest
 from benchmarks import ablation
 from benchmarks.__main__ import main
 from googlenet import GoogLeNet
+from minigrad.commands import INTERRUPTED
 from minigrad.commands.settings import given
 from minigrad.commands.train import parser
-from minigrad.training import metrics
+from minigrad.training import checkpoint, metrics
 from minigrad.training.config import Config
 from minigrad.training.recipes import settings
 
@@ -37,7 +38,7 @@ def test_what_is_done_is_not_done_again(
 ) -> None:
     trained: list[list[str]] = []
 
-    def train(arguments: list[str]) -> dict[str, Any] | None:
+    def train(arguments: list[str], run: Path) -> dict[str, Any] | None:
         trained.append(arguments)
         share = 0.9 - 0.01 * len(trained)
         return {"validation_accuracy": share, "averaged_validation_accuracy": share + 0.005, "seconds": 7.0}
@@ -70,7 +71,7 @@ def test_what_was_done_otherwise_does_not_count(
     other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shares = iter((0.5, 0.9))
-    monkeypatch.setattr(ablation, "train", lambda arguments: dict.fromkeys(FIGURES, next(shares)))
+    monkeypatch.setattr(ablation, "train", lambda arguments, run: dict.fromkeys(FIGURES, next(shares)))
     command = ["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", "best"]
     assert main(command) == 0
     if other == "recipe":
@@ -83,7 +84,7 @@ def test_what_was_done_otherwise_does_not_count(
 
 
 def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(arguments: list[str]) -> dict[str, Any] | None:
+    def train(arguments: list[str], run: Path) -> dict[str, Any] | None:
         return None if "--erase" in arguments else dict.fromkeys(FIGURES, 0.9)
 
     monkeypatch.setattr(ablation, "train", train)
@@ -94,21 +95,51 @@ def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """googlenet.py ends its run as it should, and says so by its status."""
-    monkeypatch.setattr(ablation.googlenet, "main", lambda arguments: 130)
+    monkeypatch.setattr(ablation, "UNFINISHED", tmp_path / "runs")
+    monkeypatch.setattr(ablation.googlenet, "main", lambda arguments: INTERRUPTED)
     assert main(["ablation", "--json", str(tmp_path / "a.jsonl")]) == 130
     assert capsys.readouterr().out.count(":") == 1, "no second run was begun"
 
 
 def test_a_run_is_googlenets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its last epoch, with the seconds of all."""
+    """Its last epoch, with the seconds of all; it is done again only as far as it was not."""
+    calls: list[list[str]] = []
+    run = tmp_path / "runs" / "one"
 
     def train(arguments: list[str]) -> int:
-        run = Path(arguments[arguments.index("--out") + 1])
-        run.mkdir()
-        for epoch, seconds in ((1, 5.0), (2, 6.0)):
-            record = {"epoch": epoch, "validation_accuracy": 0.1 * epoch, "seconds": seconds}
-            metrics.append(run / metrics.EPOCHS, record)
+        """Ended from outside before the first checkpoint, stopped in epoch 2, and at the end."""
+        calls.append(arguments)
+        if "--out" in arguments:
+            run.mkdir(parents=True)
+            (run / "config.json").touch()
+            if len(calls) == 1:
+                return 1
+            (run / checkpoint.NAME).touch()
+            metrics.append(run / metrics.EPOCHS, {"epoch": 1, "validation_accuracy": 0.1, "seconds": 5.0})
+            return INTERRUPTED
+        metrics.append(run / metrics.EPOCHS, {"epoch": 2, "validation_accuracy": 0.2, "seconds": 6.0})
         return 0
 
     monkeypatch.setattr(ablation.googlenet, "main", train)
-    assert ablation.train(["--epochs", "2"]) == {"epoch": 2, "validation_accuracy": 0.2, "seconds": 11.0}
+    assert ablation.train(["--epochs", "2"], run) is None
+    with pytest.raises(KeyboardInterrupt):
+        ablation.train(["--epochs", "2"], run)
+    assert ablation.train(["--epochs", "2"], run) == {"epoch": 2, "validation_accuracy": 0.2, "seconds": 11.0}
+    assert not run.exists()
+    new, going_on = ["--epochs", "2", "--out", str(run)], ["--resume", str(run), *ablation.PLAIN]
+    assert calls == [new, new, going_on]
+    assert given(parser(GoogLeNet).parse_args(going_on), GoogLeNet) == {}, "a resumed run takes no settings"
+
+
+def test_each_run_has_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that none goes on with what another has left, and each finds its own."""
+    runs: list[Path] = []
+    monkeypatch.setattr(ablation, "train", lambda arguments, run: runs.append(run))
+    command = ["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", "best", "without holes"]
+    for options in ([], [], ["--epochs", "3"]):
+        assert main([*command, *options]) == 1
+    monkeypatch.setitem(ablation.RECIPES, "best", ablation.RECIPES["best"] | {"lr": 0.2})
+    assert main(command) == 1
+    assert runs[:2] == runs[2:4]
+    assert len({*runs}) == 6
+    assert {run.parent for run in runs} == {ablation.UNFINISHED}
