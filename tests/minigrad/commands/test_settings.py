@@ -75,7 +75,10 @@ def test_options_of_the_network_come_from_its_constructor(tmp_path: Path) -> Non
     assert run(Options, ["evaluate", str(tmp_path / "a"), "--device", "cpu"]) == 0
 
 
-def test_options_of_the_network_have_the_help_that_its_docstring_gives(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_the_network_have_the_help_that_its_docstring_gives(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     names = list(options_of(Options))
     texts = {"width": "of all layers, in channels", "norm": '"batch", or "none"', "dropout": "50%% is 0.5"}
     assert help_of(Options, names) == texts
