@@ -224,11 +224,11 @@ def test_names_are_torchvisions_in_the_order_of_the_network(options: dict[str, A
     assert list(model.state_dict()) == parameters + buffers
 
 
-# --- what is refused
-
-
 def test_every_option_has_its_help() -> None:
     assert list(help_of(GoogLeNet, names := list(options_of(GoogLeNet)))) == names
+
+
+# --- what is refused
 
 
 @pytest.mark.parametrize(
