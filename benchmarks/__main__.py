@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from benchmarks import ablation, accuracy, drift, gpu_check, gpu_plan, kernel_times, rank_scaling, train_step
 from minigrad import device
 from minigrad.commands import INTERRUPTED
+from minigrad.training.config import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with device.memory_errors("a smaller --batch-size or --image-size needs less"):
             status: int = options.run(options)
         return status
-    except device.DeviceError as error:
+    except (ConfigError, device.DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from minigrad.commands import INTERRUPTED
 from minigrad.commands.arguments import at_least
 from minigrad.training import checkpoint, metrics
 from minigrad.training.recipes import RECIPES
+from minigrad.training.run_files import alone_in
 
 RESULTS = Path("benchmarks/results/ablation.jsonl")
 HELD_OUT = 5000
@@ -83,38 +85,40 @@ def main(options: argparse.Namespace) -> int:
         records = metrics.read(options.json)
         return {name: record for name, run in runs.items() for record in records if run.items() <= record.items()}
 
+    sys.argv[0] = "googlenet.py"  # a run that is stopped says how to go on with it, by the program that was started
     for name in options.only or CHANGES:
         if name in done():
             continue
         console.print(f"{name}: {' '.join(CHANGES[name]) or 'the recipe as it is'}")
-        digest = hashlib.sha256(json.dumps(runs[name]).encode()).hexdigest()
-        last = train(runs[name]["arguments"], UNFINISHED / digest[:16])
+        folder = UNFINISHED / hashlib.sha256(json.dumps(runs[name]).encode()).hexdigest()[:16]
+        last = train(runs[name]["arguments"], folder)
         if last is None:
             status = 1
             continue
         made = machine.describe(threads.available(), device.CPU)
         metrics.append(options.json, {**runs[name], **last, "machine": made})
+        shutil.rmtree(folder)
     print_table(console, done())
     return status
 
 
 def train(arguments: Sequence[str], run: Path) -> dict[str, Any] | None:
-    """Run googlenet.py in this folder, or go on with what is there of that run; the folder goes when it is done.
+    """Run googlenet.py in this folder, or go on with what is there of that run.
 
     Returns what its last epoch came to, with the seconds of all of them, or None if it failed. KeyboardInterrupt if
-    the user stopped it.
+    the user stopped it; ConfigError if another run is at work in the folder.
     """
     if (run / checkpoint.NAME).exists():
         status = googlenet.main(["--resume", str(run), *PLAIN])
     else:
-        shutil.rmtree(run, ignore_errors=True)  # killed in its first epoch, if it is there at all
+        with alone_in(run):
+            shutil.rmtree(run, ignore_errors=True)  # killed in its first epoch, if it is there at all
         status = googlenet.main([*arguments, "--out", str(run)])
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     if status != 0:
         return None
     epochs = metrics.read(run / metrics.EPOCHS)
-    shutil.rmtree(run)
     return {**epochs[-1], "seconds": sum(epoch["seconds"] for epoch in epochs)}
 
 

@@ -1,6 +1,7 @@
 """The ablation of the best recipe, without its hours of training."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,30 @@ from minigrad.commands import INTERRUPTED
 from minigrad.commands.settings import given
 from minigrad.commands.train import parser
 from minigrad.training import checkpoint, metrics
-from minigrad.training.config import Config
+from minigrad.training.config import Config, ConfigError
 from minigrad.training.recipes import settings
+from minigrad.training.run_files import alone_in
 
 FIGURES = ("validation_accuracy", "averaged_validation_accuracy", "seconds")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs leave, and what they take for their program's name."""
+    monkeypatch.setattr(ablation, "UNFINISHED", tmp_path / "runs")
+    monkeypatch.setattr(sys, "argv", ["benchmarks/__main__.py", "ablation"])
+
+
+def come_to(monkeypatch: pytest.MonkeyPatch, *shares: float | None) -> None:
+    """Have the runs come to these accuracies in turn, or fail."""
+    left = iter(shares)
+
+    def train(arguments: list[str], run: Path) -> dict[str, Any] | None:
+        run.mkdir(parents=True)
+        share = next(left)
+        return None if share is None else dict.fromkeys(FIGURES, share)
+
+    monkeypatch.setattr(ablation, "train", train)
 
 
 def config(name: str) -> Config:
@@ -40,6 +61,7 @@ def test_what_is_done_is_not_done_again(
 
     def train(arguments: list[str], run: Path) -> dict[str, Any] | None:
         trained.append(arguments)
+        run.mkdir(parents=True)
         share = 0.9 - 0.01 * len(trained)
         return {"validation_accuracy": share, "averaged_validation_accuracy": share + 0.005, "seconds": 7.0}
 
@@ -70,8 +92,7 @@ def test_what_is_done_is_not_done_again(
 def test_what_was_done_otherwise_does_not_count(
     other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shares = iter((0.5, 0.9))
-    monkeypatch.setattr(ablation, "train", lambda arguments, run: dict.fromkeys(FIGURES, next(shares)))
+    come_to(monkeypatch, 0.5, 0.9)
     command = ["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", "best"]
     assert main(command) == 0
     if other == "recipe":
@@ -84,10 +105,7 @@ def test_what_was_done_otherwise_does_not_count(
 
 
 def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(arguments: list[str], run: Path) -> dict[str, Any] | None:
-        return None if "--erase" in arguments else dict.fromkeys(FIGURES, 0.9)
-
-    monkeypatch.setattr(ablation, "train", train)
+    come_to(monkeypatch, None, 0.9)
     names = ["without holes", "without shifts"]
     assert main(["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", *names]) == 1
     assert [record["name"] for record in metrics.read(tmp_path / "a.jsonl")] == names[1:]
@@ -95,40 +113,68 @@ def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """googlenet.py ends its run as it should, and says so by its status."""
-    monkeypatch.setattr(ablation, "UNFINISHED", tmp_path / "runs")
-    monkeypatch.setattr(ablation.googlenet, "main", lambda arguments: INTERRUPTED)
+    programs: list[str] = []
+
+    def stopped(arguments: list[str]) -> int:
+        programs.append(sys.argv[0])
+        return INTERRUPTED
+
+    monkeypatch.setattr(ablation.googlenet, "main", stopped)
     assert main(["ablation", "--json", str(tmp_path / "a.jsonl")]) == 130
     assert capsys.readouterr().out.count(":") == 1, "no second run was begun"
+    assert programs == ["googlenet.py"], "whose --resume goes on with the run, and is what its last line should name"
 
 
 def test_a_run_is_googlenets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last epoch, with the seconds of all; it is done again only as far as it was not."""
     calls: list[list[str]] = []
-    run = tmp_path / "runs" / "one"
+    file = tmp_path / "a.jsonl"
 
     def train(arguments: list[str]) -> int:
         """Ended from outside before the first checkpoint, stopped in epoch 2, and at the end."""
         calls.append(arguments)
+        run = Path(arguments[arguments.index("--out" if "--out" in arguments else "--resume") + 1])
         if "--out" in arguments:
             run.mkdir(parents=True)
             (run / "config.json").touch()
             if len(calls) == 1:
                 return 1
             (run / checkpoint.NAME).touch()
-            metrics.append(run / metrics.EPOCHS, {"epoch": 1, "validation_accuracy": 0.1, "seconds": 5.0})
+            metrics.append(run / metrics.EPOCHS, {"epoch": 1, **dict.fromkeys(FIGURES, 0.1), "seconds": 5.0})
             return INTERRUPTED
-        metrics.append(run / metrics.EPOCHS, {"epoch": 2, "validation_accuracy": 0.2, "seconds": 6.0})
+        metrics.append(run / metrics.EPOCHS, {"epoch": 2, **dict.fromkeys(FIGURES, 0.2), "seconds": 6.0})
         return 0
 
     monkeypatch.setattr(ablation.googlenet, "main", train)
-    assert ablation.train(["--epochs", "2"], run) is None
-    with pytest.raises(KeyboardInterrupt):
-        ablation.train(["--epochs", "2"], run)
-    assert ablation.train(["--epochs", "2"], run) == {"epoch": 2, "validation_accuracy": 0.2, "seconds": 11.0}
-    assert not run.exists()
-    new, going_on = ["--epochs", "2", "--out", str(run)], ["--resume", str(run), *ablation.PLAIN]
-    assert calls == [new, new, going_on]
+    command = ["ablation", "--json", str(file), "--only", "best"]
+    assert [main(command) for _ in range(3)] == [1, INTERRUPTED, 0]
+    (record,) = metrics.read(file)
+    figures = {"epoch": 2, **dict.fromkeys(FIGURES, 0.2), "seconds": 11.0}
+    assert figures.items() <= record.items()
+    new, again, going_on = calls
+    run = new[-1]
+    assert new == again == [*ablation.SHORT, "--epochs", "10", "--train-limit", "15000", "--out", run]
+    assert going_on == ["--resume", run, *ablation.PLAIN]
     assert given(parser(GoogLeNet).parse_args(going_on), GoogLeNet) == {}, "a resumed run takes no settings"
+    assert not Path(run).exists()
+
+
+def test_a_run_whose_figures_are_not_kept_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder stays until they are."""
+    come_to(monkeypatch, 0.9)
+    (tmp_path / "no folder").touch()
+    with pytest.raises(OSError, match="no folder"):
+        main(["ablation", "--json", str(tmp_path / "no folder" / "a.jsonl"), "--only", "best"])
+    assert len([*ablation.UNFINISHED.iterdir()]) == 1
+
+
+def test_another_at_work_on_the_same_run_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its first epoch too, when there is nothing yet to go on with."""
+    monkeypatch.setattr(ablation.googlenet, "main", lambda arguments: 0)
+    (tmp_path / "config.json").touch()
+    with alone_in(tmp_path), pytest.raises(ConfigError, match="another run is at work"):
+        ablation.train(["--epochs", "2"], tmp_path)
+    assert (tmp_path / "config.json").exists()
 
 
 def test_each_run_has_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
