@@ -14,9 +14,10 @@ from minigrad.training.config import Config
 from minigrad.training.recipes import settings
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+TEXT = (RESULTS / "README.md").read_text()
 ROWS = {
     match[1]: (match[2], match[0])
-    for match in re.finditer(r"^\| \[`([\w-]+)`\]\(\1\) \| `([^`]+)`.*", (RESULTS / "README.md").read_text(), re.M)
+    for match in re.finditer(r"^\| \[`([\w-]+)`\]\(\1\) \| `([^`]+)`.*", TEXT, re.M)
 }
 """By folder: the options of its command, and the whole row of the table."""
 
@@ -42,3 +43,18 @@ def test_the_table_says_what_the_run_came_to(name: str) -> None:
     assert accuracies[0] == f"{last.get('averaged_test_accuracy', last['test_accuracy']):.4f}"
     assert f"{last['test_accuracy']:.4f}" in accuracies
     assert f"{sum(epoch['seconds'] for epoch in epochs):,.0f}" in row
+
+
+@pytest.mark.parametrize("file", ["ablation.jsonl"])
+def test_the_ablations_table_says_what_the_runs_came_to(file: str) -> None:
+    """The first table after the file is named. In per cent, with the differences to the recipe as it is."""
+    records = [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
+    columns = ("averaged_validation_accuracy", "validation_accuracy")
+    best, *others = [[record["name"], *(100 * record[column] for column in columns)] for record in records]
+    expected = [["none: `best` as it is", f"{best[1]:.2f}", "", f"{best[2]:.2f}", ""]]
+    for name, averaged, raw in others:
+        expected.append([name, f"{averaged:.2f}", f"{averaged - best[1]:+.2f}", f"{raw:.2f}", f"{raw - best[2]:+.2f}"])
+    table = re.search(r"(?:^\|.*\n)+", TEXT.partition(f"]({file})")[2], re.M)
+    assert table is not None
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
+    assert rows == expected
