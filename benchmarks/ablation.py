@@ -87,7 +87,7 @@ def main(options: argparse.Namespace) -> int:
         records = metrics.read(options.json)
         return {name: record for name, run in runs.items() for record in records if run.items() <= record.items()}
 
-    sys.argv[0] = "googlenet.py"  # a run that is stopped says how to go on with it, by the program that was started
+    sys.argv[0] = "googlenet.py"  # a stopped run says what goes on with it by this name; benchmarks has no --resume
     for name in options.only or CHANGES:
         if name in done():
             continue
