@@ -184,7 +184,12 @@ MUTANTS = [
     Mutant(
         "no test-time view is mirrored", "minigrad/training/evaluation.py",
         "= top, left, mirrored", "= top, left, 0",
-        "tests/minigrad/commands/test_evaluate.py::test_tta_averages_over_mirrored_and_shifted_images",
+        "tests/minigrad/commands/test_evaluate.py::test_tta_looks_in_the_ways_that_a_run_has_learnt_from",
+    ),
+    Mutant(
+        "a run that has seen no mirrored images is tested on some", "minigrad/commands/evaluate.py",
+        "with_mirrored=config.flip", "with_mirrored=True",
+        "tests/minigrad/commands/test_evaluate.py::test_tta_looks_in_the_ways_that_a_run_has_learnt_from",
     ),
     Mutant(
         "broadcast gradients are not summed", "minigrad/ops/arithmetic.py",

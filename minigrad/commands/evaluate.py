@@ -26,7 +26,7 @@ from minigrad.parallel import join
 from minigrad.training import Evaluation, evaluate, plots
 from minigrad.training.checkpoint import CheckpointError
 from minigrad.training.config import Builder, ConfigError
-from minigrad.training.evaluation import mean_prediction, ten_views
+from minigrad.training.evaluation import mean_prediction, tta_views
 from minigrad.training.loop import data_of
 
 ERRORS = (DataError, CheckpointError, ConfigError, device.DeviceError, OSError)
@@ -38,8 +38,8 @@ def parser(writing: bool = True) -> argparse.ArgumentParser:
     p.add_argument("runs", type=shown_path, metavar="RUN", nargs="+",
                    help="folder of a training run; several are an ensemble, which predicts the mean of what each does")
     p.add_argument("--tta", action="store_true",
-                   help="predict the mean over ten views of each image: it and its mirror image, each as it is and "
-                   "moved by one pixel up, down, left and right")
+                   help="predict the mean over five views of each image: as it is and moved by one pixel up, down, "
+                   "left and right; over ten, with the mirror images, for a run that has trained on them (--flip)")
     add_raw(p)
     p.add_argument("--validation", action="store_true",
                    help="test on the training images that the runs held out, and not on the test images")
@@ -70,13 +70,14 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     data = data_of_rank_0(world, lambda: load(options.data_dir))
     _, (images, labels), kind = data_of(data, tested)
     there = device.to(images, place), device.to(labels, place)
-    views = ten_views(*images.shape) if options.tta else [None]
-    results = []
+    results, ways = [], set()
     for run, (config, model, is_average) in zip(options.runs, models, strict=True):
         if is_average:
             console.print(f"{run}: averaged weights; --raw tests those of the last step")
         elif config.averaging and not options.raw:
             console.print(f"{run}: the weights of the last step, for there are no averaged ones yet")
+        views = tta_views(*images.shape, with_mirrored=config.flip) if options.tta else [None]
+        ways.add(len(views))
         remedy = "use --device cpu" if place != device.CPU else "a smaller network, or smaller images, need less"
         with device.memory_errors(remedy), threads.limit(world.threads(options.threads)):
             results.append(evaluate(model, *there, config, console, log_every=10, views=views, world=world))
@@ -87,8 +88,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         result = mean_prediction(np.stack([each.probabilities for each in results]), labels)
         who = f"ensemble of {len(models)}: "
     console.print(_table(result))
-    ways = f", each seen in {len(views)} ways" if options.tta else ""
-    console.print(f"{who}{_figures(result)} on {len(images)} {kind} images{ways}")
+    seen = f", each seen in {' or '.join(map(str, sorted(ways)))} ways" if options.tta else ""
+    console.print(f"{who}{_figures(result)} on {len(images)} {kind} images{seen}")
     if options.gallery and world.rank == 0:
         plots.gallery(options.gallery, images, labels, result.probabilities, CLASS_NAMES)
     return 0

@@ -51,7 +51,7 @@ def evaluate(
 
     log_every: without a terminal, a line of progress each so many batches. after_batch: called after each; it may
     raise to end the test. The model's mode is restored afterwards. views: ways to look at all the images, one after the
-    other, such as `ten_views`; the probabilities are averaged over them. None is the images as they are. world: the
+    other, such as `tta_views`; the probabilities are averaged over them. None is the images as they are. world: the
     ranks that share out the batches, and all come to the same result.
     """
     own = world.share(-(-len(images) // BATCH_SIZE))  # whole batches, so that nothing depends on the number of ranks
@@ -87,14 +87,15 @@ def evaluate(
     return Evaluation(sum(sums[0].tolist()) / len(images), counts, probabilities[0])
 
 
-def ten_views(count: int, height: int, width: int) -> list[Array]:
-    """Ten ways to look at `count` images of height x width pixels, as `evaluate` takes them: (count, 9) int32 each.
+def tta_views(count: int, height: int, width: int, *, with_mirrored: bool) -> list[Array]:
+    """Five or ten ways to look at `count` images of height x width pixels, as `evaluate` takes them: (count, 9) int32.
 
-    They are the image and its mirror image, each as it is and moved by one pixel each way, with zeros coming in. The
-    paper looks at 144 crops, mirrored and not (C. Szegedy et al., 2015, section 7); these images have no edge to crop.
+    They are the image as it is and moved by one pixel each way, with zeros coming in; with_mirrored: and its mirror
+    image likewise, for a model that has learnt from such. The paper looks at 144 crops, mirrored and not (C. Szegedy et
+    al., 2015, section 7); these images have no edge to crop.
     """
     views = []
-    for mirrored in (0, 1):
+    for mirrored in (0, 1) if with_mirrored else (0,):
         for top, left in SHIFTS:
             views.append(whole_views(count, height, width))
             view = named(views[-1])

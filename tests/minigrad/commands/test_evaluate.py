@@ -16,7 +16,7 @@ from minigrad.commands import run
 from minigrad.data import CLASS_NAMES, FashionMNIST
 from minigrad.training import Evaluation, averaged, evaluate, plots
 from minigrad.training.config import Config
-from minigrad.training.evaluation import mean_prediction, ten_views
+from minigrad.training.evaluation import mean_prediction, tta_views
 from tests import cupy_standin, on_card
 from tests.cupy_standin.counters import counters
 from tests.minigrad.commands.made_run import made_run, probabilities
@@ -122,19 +122,24 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
     return padded[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
 
-def test_tta_averages_over_mirrored_and_shifted_images(
+def test_tta_looks_in_the_ways_that_a_run_has_learnt_from(
     tmp_path: Path, evaluated: Evaluate, cut_data: FashionMNIST
 ) -> None:
-    model = made_run(tmp_path / "run", 0)
-    seen = [
-        probabilities(model, images[:, :, ::step])
-        for images in (shifted(cut_data.test_images, *by) for by in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)))
-        for step in (1, -1)
-    ]
-    expected = figures(sum(seen) / 10, cut_data.test_labels)
-    assert expected != figures(seen[0], cut_data.test_labels)
-    text = evaluated(tmp_path / "run", "--tta")
-    assert text.splitlines()[-1] == f"{expected} on 200 test images, each seen in 10 ways"
+    """Each model of an ensemble looks at the images in the ways that it has learnt from."""
+    labels, means = cut_data.test_labels, []
+    moved = [shifted(cut_data.test_images, *by) for by in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
+    for name, flip, steps in (("plain", False, (1,)), ("mirrored", True, (1, -1))):
+        model = made_run(tmp_path / name, 0)
+        Config("SmallNet", image_size=28, flip=flip).save(tmp_path / name)
+        seen = [probabilities(model, images[:, :, ::step]) for images in moved for step in steps]
+        means.append(sum(seen) / len(seen))
+        expected = figures(means[-1], labels)
+        assert expected != figures(seen[0], labels)
+        text = evaluated(tmp_path / name, "--tta")
+        assert text.splitlines()[-1] == f"{expected} on 200 test images, each seen in {len(seen)} ways"
+    text = evaluated(tmp_path / "plain", tmp_path / "mirrored", "--tta")
+    expected = figures(sum(means) / 2, labels)
+    assert text.splitlines()[-1] == f"ensemble of 2: {expected} on 200 test images, each seen in 5 or 10 ways"
 
 
 def test_probabilities_keep_their_images(cut_data: FashionMNIST, tmp_path: Path) -> None:
@@ -144,7 +149,7 @@ def test_probabilities_keep_their_images(cut_data: FashionMNIST, tmp_path: Path)
     config = Config("SmallNet", image_size=28)
     plain = evaluate(model, images, labels, config, console, 10)
     np.testing.assert_allclose(plain.probabilities, probabilities(model, images), rtol=1e-4)
-    views = ten_views(*images.shape)[5:6]  # mirrored only
+    views = tta_views(*images.shape, with_mirrored=True)[5:6]  # mirrored only
     both = evaluate(model, images, labels, config, console, 10, views=[None, *views])
     expected = (plain.probabilities + probabilities(model, images[:, :, ::-1])) / 2
     np.testing.assert_allclose(both.probabilities, expected, rtol=1e-4)
@@ -168,7 +173,7 @@ def test_nobody_waits_for_a_card_between_batches(
 
     def tested(place: str, count: int) -> Evaluation:
         images, labels = (device.to(a[:count], place) for a in (cut_data.test_images, cut_data.test_labels))
-        views = ten_views(*images.shape)[:3]
+        views = tta_views(*images.shape, with_mirrored=False)[:3]
         return evaluate(model.to(place), images, labels, config, console, 10, views=views)
 
     on_cpu = tested("cpu", 16)
