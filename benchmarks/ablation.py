@@ -43,6 +43,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "without shifts": ("--shift", "0"),
     "without mirrored images and shifts": ("--no-flip", "--shift", "0"),
     "without mirrored images, shifts half as far": ("--no-flip", "--shift", "1"),
+    "without mirrored images, shifts half as far, another seed": ("--no-flip", "--shift", "1", "--seed", "1"),
     "without mirrored images and holes": ("--no-flip", "--erase", "0"),
     "without mirrored images and label smoothing": ("--no-flip", "--label-smoothing", "0"),
     "without mirrored images and weight decay": ("--no-flip", "--weight-decay", "0"),
