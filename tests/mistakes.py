@@ -332,6 +332,11 @@ MUTANTS = [
         "tests/minigrad/commands/test_evaluate.py::test_images_are_made_ready_as_the_run_says",
     ),
     Mutant(
+        "a signal is answered by a print", "minigrad/training/loop.py",
+        "say_at_once(\"\\nstopping", "self.console.print(\"\\nstopping",
+        "tests/minigrad/commands/test_train.py::test_ctrl_c_may_come_while_a_line_is_printed",
+    ),
+    Mutant(
         "held-out images are trained on", "minigrad/training/loop.py",
         "train = data.train_images[:kept][", "train = data.train_images[",
         "tests/minigrad/commands/test_settings.py::test_held_out_images_are_tested_on_and_not_trained_on",

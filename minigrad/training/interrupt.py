@@ -1,9 +1,10 @@
 """Ctrl-C, or a polite kill, as a wish that is granted at the next good moment."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -28,3 +29,10 @@ def interruptible(asked: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def say_at_once(text: str) -> None:
+    """Write a line to the standard error stream, also where a signal is handled. No `print` may do so: the signal can
+    have come while the thread was in another one, and a stream that is being written to cannot be entered again."""
+    with suppress(OSError):  # a closed stream must not end a run
+        os.write(2, f"{text}\n".encode())

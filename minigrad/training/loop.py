@@ -24,7 +24,7 @@ from minigrad.training import averaged, metrics, plots, tensorboard, together
 from minigrad.training.checkpoint import Position
 from minigrad.training.config import Config, ConfigError
 from minigrad.training.evaluation import Evaluation, evaluate
-from minigrad.training.interrupt import interruptible
+from minigrad.training.interrupt import interruptible, say_at_once
 from minigrad.training.objective import Scored, score
 from minigrad.training.progress import Reporter
 from minigrad.training.run_files import RunFiles
@@ -367,4 +367,5 @@ class Trainer:
     def _stop_soon(self) -> None:
         self.asked_to_stop = True
         self.stopping = self.world.size == 1  # or else when all ranks have heard of it
-        self.console.print("\nstopping after this step; once more stops at once")
+        if self.world.rank == 0:
+            say_at_once("\nstopping after this step; once more stops at once")

@@ -1,5 +1,6 @@
 """The train command, from its command line to the files of a run."""
 
+import io
 import json
 import math
 import os
@@ -147,13 +148,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     options = (*OPTIONS, "--epochs", "4", "--checkpoint-every", "3")
     steps = out / "steps.jsonl"
     started = command(*options, "--out", str(out))
-    with subprocess.Popen(started, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(started, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         while not steps.exists() or steps.stat().st_size < 300:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        text, _ = process.communicate(timeout=60)
+        text, aside = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert aside == "\nstopping after this step; once more stops at once\n"
     hint = shlex.split(text.partition("go on with: ")[2])
     assert hint[1:] == [str(script), "--resume", str(out), "--device", "cpu", "--checkpoint-every", "3"]
     for rest in (hint, command(*options, "--out", str(tmp_path / "whole"))):
@@ -181,6 +184,32 @@ def test_a_stop_takes_effect_in_training_and_in_testing(
     assert len(lines(tmp_path / "parts" / "steps.jsonl")) == {"epoch": 1, "test": 10}[when]
     assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "parts")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_ctrl_c_may_come_while_a_line_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting(io.RawIOBase):
+        """A slow terminal: the user loses patience while it takes the first line."""
+
+        patient = True
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, content: Any) -> int:
+            if self.patient:
+                self.patient = False
+                signal.raise_signal(signal.SIGINT)
+            return len(content)
+
+    def show(self: Reporter, done: int, text: str) -> None:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Interrupting())))
+        reported(self, done, text)
+
+    reported = Reporter.show
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "show", show)
+        assert train(tmp_path / "run", "--log-every", "1") == 130
+    assert len(lines(tmp_path / "run" / "steps.jsonl")) == 1
 
 
 def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

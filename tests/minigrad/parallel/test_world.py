@@ -53,7 +53,7 @@ def test_a_rank_that_does_not_start_is_not_waited_for_long() -> None:
         [mpiexec, *number, python, "-c", program], env=environment(), cwd=ROOT, stdin=subprocess.DEVNULL,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert result.returncode == 1
+    assert result.returncode  # which one is the launcher's affair: it may tell how it has killed the other
     assert "Timeout" in result.stderr
     assert "in join" in result.stderr
     assert time.perf_counter() - began < LIMIT
