@@ -37,7 +37,7 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
     group.add_argument("--normalized", action=argparse.BooleanOptionalAction,
                        help="images of mean 0 and deviation 1, as they are by default, and not from 0 to 1")
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the training images")
-    add("shift", at_least(0), "move training images by up to so many pixels each way")
+    add("shift", at_least(0), "move training images by up to so many pixels each way, before they are resized")
     add("crop", rate, "crop training images to this share of their area or more", "F")
     add("erase", share, "probability that a training image gets a hole", "F")
     add("averaging", share, "average the weights, keeping this share of the average in each step", "F")

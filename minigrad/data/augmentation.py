@@ -26,7 +26,7 @@ class Augmentation:
 
     flip: mirrored with probability 1/2.
     shift: moved by up to so many pixels each way, with zeros coming in (K. He et al., "Deep residual learning for image
-        recognition", 2015, section 4.2, with 4).
+        recognition", 2015, section 4.2, with 4). Pixels are those of the images as they are given, before any resizing.
     crop: the smallest share of the area that a crop may have. Crops lie anywhere in the image; their areas are uniform
         from there to all of it, their aspects log-uniform from 3/4 to 4/3 (C. Szegedy et al., "Going deeper with
         convolutions", 2015, section 6, with 0.08).

@@ -13,8 +13,8 @@ d2l     that of a textbook (A. Zhang et al., "Dive into deep learning", section 
         from 0 to 1. The rate is at the edge of what holds: the loss breaks out and comes back, once in ten epochs, and
         with images of mean 0 twice.
 
-best    ours: batch normalisation, AdamW along a cosine, smoothed labels, images that are mirrored, moved and given
-        holes, averaged weights. `python -m benchmarks ablation` tells what each is worth.
+best    ours: batch normalisation, AdamW along a cosine, smoothed labels, images that are moved and given holes,
+        averaged weights. `python -m benchmarks ablation` tells what each is worth.
 """
 
 import inspect
@@ -35,7 +35,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "best": {
         "epochs": 25, "image_size": 64, "optimizer": "adamw", "lr": 0.002, "weight_decay": 0.05,
-        "label_smoothing": 0.1, "flip": True, "shift": 2, "erase": 0.25, "averaging": 0.999,
+        "label_smoothing": 0.1, "shift": 1, "erase": 0.25, "averaging": 0.999,
         "model": {"norm": "batch", "dropout": 0.2},
     },
 }  # fmt: skip

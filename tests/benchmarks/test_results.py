@@ -51,7 +51,7 @@ def test_the_ablations_table_says_what_the_runs_came_to(file: str) -> None:
     records = [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
     columns = ("averaged_validation_accuracy", "validation_accuracy")
     best, *others = [[record["name"], *(100 * record[column] for column in columns)] for record in records]
-    expected = [["none: `best` as it is", f"{best[1]:.2f}", "", f"{best[2]:.2f}", ""]]
+    expected = [["none: `best` as it was", f"{best[1]:.2f}", "", f"{best[2]:.2f}", ""]]
     for name, averaged, raw in others:
         expected.append([name, f"{averaged:.2f}", f"{averaged - best[1]:+.2f}", f"{raw:.2f}", f"{raw - best[2]:+.2f}"])
     table = re.search(r"(?:^\|.*\n)+", TEXT.partition(f"]({file})")[2], re.M)

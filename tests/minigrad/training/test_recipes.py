@@ -55,7 +55,7 @@ def test_best_is_what_was_measured() -> None:
     assert isinstance(optimizer, optim.AdamW)
     assert (optimizer.lr, optimizer.weight_decay) == (0.002, 0.05)
     assert (config.epochs, config.batch_size, config.image_size, config.normalized) == (25, 128, 64, True)
-    assert config.augmentation == Augmentation(flip=True, shift=2, erase=0.25)
+    assert config.augmentation == Augmentation(shift=1, erase=0.25)
     assert (config.label_smoothing, config.averaging, model.dropout.p) == (0.1, 0.999, 0.2)
     assert model.conv1.bn is not None
 
