@@ -44,7 +44,13 @@ OTHERS = (
     case("batch_statistics", x=MAPS),
     case("batch_norm", x=MAPS, **STATISTICS, bias=CHANNELS, eps=1e-5, activation=None),
     case("batch_norm", x=MAPS, **STATISTICS, bias=CHANNELS, eps=1e-5, activation="relu"),
-    case("batch_norm_backward", grad=MAPS, x=MAPS, **STATISTICS, eps=1e-5, training=True),
+    *(
+        case(
+            "batch_norm_backward", grad=MAPS, x=MAPS, **STATISTICS, bias=CHANNELS, eps=1e-5, activation=activation,
+            training=True,
+        )
+        for activation in (None, "relu")
+    ),
     case("local_response_norm", x=STEM, **RESPONSE),
     case("local_response_norm_backward", grad=STEM, x=STEM, **RESPONSE),
     case(

@@ -160,6 +160,10 @@ def batch_norm_backward(a: Any, memory: Memory) -> Any:
     weight, mean = memory.tensor(a.weight), memory.tensor(a.mean)
     inverse_std = memory.tensor(1 / np.sqrt(a.variance + np.float32(a.eps)))
     options = (None, None, mean, inverse_std, a.training, a.eps, [True, True, True])
+    if a.activation == "relu":
+        bias, variance = memory.tensor(a.bias), memory.tensor(a.variance)
+        y = torch.relu_(F.batch_norm(x, mean, variance, weight, bias, eps=a.eps))  # which PyTorch's ReLU has kept
+        return lambda: aten.native_batch_norm_backward(aten.threshold_backward(grad, y, 0), x, weight, *options)
     return lambda: aten.native_batch_norm_backward(grad, x, weight, *options)
 
 

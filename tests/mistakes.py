@@ -104,6 +104,23 @@ MUTANTS = [
         "tests/minigrad/test_functional_norm.py::test_relu_has_no_gradient_at_zero[reference]",
     ),
     Mutant(
+        "batch norm's ReLU passes gradients at 0", "kernels/cpu/norm.py",
+        "bias <= np.float32(0) else grad", "bias < np.float32(0) else grad",
+        "tests/kernels/test_norm.py::"
+        "test_batch_norms_relu_blocks_the_gradient_just_where_the_output_is_zero[cpu-float32]",
+    ),
+    Mutant(
+        "batch norm's ReLU blocks another bit than the output says", "kernels/cpu/norm.py",
+        "if (x - mean) * scale + bias <= np", "if x * scale + (bias - mean * scale) <= np",
+        "tests/kernels/test_norm.py::"
+        "test_batch_norms_relu_blocks_the_gradient_just_where_the_output_is_zero[cpu-float32]",
+    ),
+    Mutant(
+        "batch norm's sums leave out what does not fill four rows", "kernels/cpu/norm.py",
+        "            while row < end:\n", "            while row + 4 <= end:\n",
+        "tests/kernels/test_norm.py::test_the_fast_backends_agree_with_the_reference[cpu]",
+    ),
+    Mutant(
         "batch norm's variance taken as constant", "kernels/reference/norm.py",
         " - normalised * (weight_grad / count))", ")", f"{GRADCHECK}[reference-batch_norm]",
     ),

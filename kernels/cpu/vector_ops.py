@@ -1,9 +1,9 @@
-"""Single vectors copied and added: for runs too short for a compiled loop's preparations to pay."""
+"""Single vectors copied and added, for runs too short for a compiled loop's preparations to pay; and memory fetched."""
 
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from kernels.cpu.vectors import Vectors, number
@@ -50,3 +50,18 @@ def read_number(typing: Any, address: Any) -> Any:
         return builder.load(Vectors(builder).pointer(arguments[0]), typ=ir.FloatType())
 
     return types.float32(types.int64), generate
+
+
+@intrinsic
+def fetch(typing: Any, address: Any) -> Any:
+    """Let the processor bring the cache line at an address near while it goes on; no memory need be there."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        integer = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), *[integer] * 3])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, keep, data = (ir.Constant(integer, value) for value in (0, 3, 1))
+        builder.call(prefetch, [Vectors(builder).pointer(arguments[0]), to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate

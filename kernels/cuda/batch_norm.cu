@@ -29,20 +29,27 @@ extern "C" __global__ void mean_of_parts(const real* partial, real* mean, int ch
     mean[c] = sum / rows;
 }
 
+// What becomes of x. Backward computes it again, to see where ReLU blocked the gradient.
+__device__ real affine(real x, real centre, real scale, real shift) {
+    return (x - centre) * scale + shift;
+}
+
 // grad and x -> partial (2, parts, channels): sums of the gradients of weight and bias; the grid is (tiles of channels,
 // parts).
 extern "C" __global__ void gradient_parts(
-    const real* grad, const real* x, const real* mean, const real* variance, real eps, real* partial, int64 rows,
-    int channels, int parts
+    const real* grad, const real* x, const real* mean, const real* variance, const real* weight, const real* bias,
+    real eps, int relu, real* partial, int64 rows, int channels, int parts
 ) {
     int c = blockIdx.x * SUM_TILE + threadIdx.x;
     int64 end = part_begin(rows, blockIdx.y + 1, parts);
     real weight_sum = 0, bias_sum = 0;
     if (c < channels) {
         real centre = mean[c], inverse_std = 1 / sqrt(variance[c] + eps);
+        real scale = weight ? inverse_std * weight[c] : inverse_std, shift = bias ? bias[c] : 0;
         for (int64 row = part_begin(rows, blockIdx.y, parts) + threadIdx.y; row < end; row += SUM_LANES) {
-            real g = grad[row * channels + c];
-            weight_sum += g * ((x[row * channels + c] - centre) * inverse_std);
+            real g = grad[row * channels + c], v = x[row * channels + c];
+            if (relu && affine(v, centre, scale, shift) <= 0) g = 0;
+            weight_sum += g * ((v - centre) * inverse_std);
             bias_sum += g;
         }
     }
@@ -82,7 +89,7 @@ __device__ void normalise(
         if (row >= rows) return;
         T v = x[row * width + c];
         for (int k = 0; k < N; ++k) {
-            v.at[k] = (v.at[k] - centre.at[k]) * scale.at[k] + shift.at[k];
+            v.at[k] = affine(v.at[k], centre.at[k], scale.at[k], shift.at[k]);
             if (relu) v.at[k] = positive(v.at[k]);
         }
         y[row * width + c] = v;
@@ -91,13 +98,13 @@ __device__ void normalise(
 
 template <typename T>
 __device__ void normalise_backward(
-    const T* grad, const T* x, const T* mean, const T* variance, const T* weight, const T* weight_grad,
-    const T* bias_grad, T* x_grad, int64 rows, int width, real eps, int training
+    const T* grad, const T* x, const T* mean, const T* variance, const T* weight, const T* bias, const T* weight_grad,
+    const T* bias_grad, T* x_grad, int64 rows, int width, real eps, int relu, int training
 ) {
     constexpr int N = sizeof(T) / sizeof(real);
     int c = blockIdx.y * blockDim.x + threadIdx.x;
     if (c >= width) return;
-    T centre = mean[c], inverse_std = variance[c], scale;
+    T centre = mean[c], inverse_std = variance[c], shift = bias ? bias[c] : T(), scale;
     T through_variance = weight_grad[c], through_mean = bias_grad[c];
     for (int k = 0; k < N; ++k) {
         inverse_std.at[k] = 1 / sqrt(inverse_std.at[k] + eps);
@@ -108,11 +115,12 @@ __device__ void normalise_backward(
         int64 row = first_row() + i * blockDim.y;
         if (row >= rows) return;
         T g = grad[row * width + c];
-        if (training) {
+        if (relu || training) {
             T v = x[row * width + c];
             for (int k = 0; k < N; ++k) {
+                if (relu && affine(v.at[k], centre.at[k], scale.at[k], shift.at[k]) <= 0) g.at[k] = 0;
                 real normalised = (v.at[k] - centre.at[k]) * inverse_std.at[k];
-                g.at[k] = g.at[k] - through_mean.at[k] - normalised * through_variance.at[k];
+                if (training) g.at[k] = g.at[k] - through_mean.at[k] - normalised * through_variance.at[k];
             }
         }
         for (int k = 0; k < N; ++k) g.at[k] *= scale.at[k];
@@ -129,10 +137,11 @@ extern "C" __global__ void batch_norm(
 
 extern "C" __global__ void batch_norm_backward(
     const single* grad, const single* x, const single* mean, const single* variance, const single* weight,
-    const single* weight_grad, const single* bias_grad, single* x_grad, int64 rows, int width, real eps, int training
+    const single* bias, const single* weight_grad, const single* bias_grad, single* x_grad, int64 rows, int width,
+    real eps, int relu, int training
 ) {
     normalise_backward(
-        grad, x, mean, variance, weight, weight_grad, bias_grad, x_grad, rows, width, eps, training
+        grad, x, mean, variance, weight, bias, weight_grad, bias_grad, x_grad, rows, width, eps, relu, training
     );
 }
 
@@ -145,10 +154,11 @@ extern "C" __global__ void batch_norm_packs(
 }
 
 extern "C" __global__ void batch_norm_backward_packs(
-    const pack* grad, const pack* x, const pack* mean, const pack* variance, const pack* weight,
-    const pack* weight_grad, const pack* bias_grad, pack* x_grad, int64 rows, int width, real eps, int training
+    const pack* grad, const pack* x, const pack* mean, const pack* variance, const pack* weight, const pack* bias,
+    const pack* weight_grad, const pack* bias_grad, pack* x_grad, int64 rows, int width, real eps, int relu,
+    int training
 ) {
     normalise_backward(
-        grad, x, mean, variance, weight, weight_grad, bias_grad, x_grad, rows, width, eps, training
+        grad, x, mean, variance, weight, bias, weight_grad, bias_grad, x_grad, rows, width, eps, relu, training
     );
 }

@@ -46,7 +46,9 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     return mean, _mean(partial, rows)
 
 
-def _number_by_number(name: str, large: list[Array], of_channels: list[Array | None], eps: float, flag: bool) -> None:
+def _number_by_number(
+    name: str, large: list[Array], of_channels: list[Array | None], eps: float, *flags: bool
+) -> None:
     """A kernel of batch_norm.cu on arrays (..., C), the last of which it fills, and on numbers (C,) of each channel."""
     result = large[-1]
     rows, channels = _rows(result), result.shape[-1]
@@ -57,7 +59,7 @@ def _number_by_number(name: str, large: list[Array], of_channels: list[Array | N
     launch(
         "batch_norm", f"{name}_packs" if pack > 1 else name, result.dtype, (blocks, -(-width // block[0])), block,
         *large[:-1], *(NULL if array is None else array for array in held), result, np.int64(rows), np.int32(width),
-        result.dtype.type(eps), np.int32(flag),
+        result.dtype.type(eps), *map(np.int32, flags),
     )
 
 
@@ -72,17 +74,20 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, eps: float, training: bool
+    grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
+    activation: str | None, training: bool,
 ) -> tuple[Array, Array, Array]:
     """Gradients of input (..., C), weight (C,) and bias (C,)."""
-    grad, x = contiguous(grad), contiguous(x)
+    grad, x, relu = contiguous(grad), contiguous(x), activation == "relu"
     rows, channels, dtype = _rows(x), x.shape[-1], x.dtype
+    forward = [mean, variance, weight, bias]
+    held = [None if array is None else contiguous(array) for array in forward]
     parts = part_count(rows)
     partial = cupy.empty((2, parts, channels), dtype)
     launch(
         "batch_norm", "gradient_parts", dtype, _part_grid(rows, channels), (SUM_TILE, SUM_LANES), grad, x,
-        contiguous(mean),
-        contiguous(variance), dtype.type(eps), partial, *_sizes(rows, channels),
+        *(NULL if array is None else array for array in held), dtype.type(eps), np.int32(relu), partial,
+        *_sizes(rows, channels),
     )
     sums = cupy.empty((2, channels), dtype)
     for kind in (0, 1):
@@ -90,8 +95,8 @@ def batch_norm_backward(
         launch("channel_sum", "add_parts", dtype, *over_elements(channels), partial[kind], sums[kind], *sizes)
     weight_grad, bias_grad = sums[0], sums[1]
     x_grad = cupy.empty(x.shape, dtype)
-    of_channels = [mean, variance, weight, weight_grad, bias_grad]
-    _number_by_number("batch_norm_backward", [grad, x, x_grad], of_channels, eps, training)
+    of_channels = [*forward, weight_grad, bias_grad]
+    _number_by_number("batch_norm_backward", [grad, x, x_grad], of_channels, eps, relu, training)
     return x_grad, weight_grad, bias_grad
 
 

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from kernels.layout import Array
+from kernels.naive.activation import relu_backward
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
@@ -47,7 +48,8 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, eps: float, training: bool
+    grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
+    activation: str | None, training: bool,
 ) -> tuple[Array, Array, Array]:
     """Gradients of input (..., C), weight (C,) and bias (C,), one link of the chain rule after the other.
 
@@ -56,6 +58,8 @@ def batch_norm_backward(
     """
     *places, channels = x.shape
     count = math.prod(places)
+    if activation == "relu":
+        grad = relu_backward(grad, batch_norm(x, mean, variance, weight, bias, eps, activation))
     x_grad = np.empty_like(x)
     weight_grad, bias_grad = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
     mean_grad, variance_grad = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kernels.layout import Array
+from kernels.reference.activation import relu_backward
 from kernels.reference.conv import channel_sum
 
 
@@ -34,7 +35,8 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, eps: float, training: bool
+    grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
+    activation: str | None, training: bool,
 ) -> tuple[Array, Array, Array]:
     """Gradients of input (..., C), weight (C,) and bias (C,).
 
@@ -42,6 +44,8 @@ def batch_norm_backward(
     channel; the two subtracted terms are those paths (Ioffe and Szegedy, section 3, the equations after algorithm 1,
     gathered). In evaluation the statistics are constants.
     """
+    if activation == "relu":
+        grad = relu_backward(grad, batch_norm(x, mean, variance, weight, bias, eps, activation))
     inverse_std = 1 / np.sqrt(variance + eps)
     normalised = (x - mean) * inverse_std
     bias_grad = channel_sum(grad)

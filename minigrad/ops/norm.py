@@ -12,6 +12,7 @@ from minigrad.ops.arguments import require_activation
 class BatchNorm(Function):
     """Each channel of (N, C), (N, C, L) or (N, C, H, W) to mean `bias` and standard deviation `weight`.
 
+    Where ReLU blocked, backward sees by normalising the input, which it keeps, once more: the output need not be kept.
     statistics: (mean, variance) to use, two (C,); None takes those of the batch, which are then in `batch_mean` and
     `batch_variance` (biased) after forward, and in `batch_count` of how many numbers they are. ranks: the processes
     that have other shares of this batch (minigrad.parallel.World), if its statistics are to be those of all of it.
@@ -33,21 +34,17 @@ class BatchNorm(Function):
         self.batch_count: Any = x.size // max(1, x.shape[-1])
         if self.ranks:
             mean, variance, self.batch_count = _of_all(self.ranks, mean, variance, self.batch_count)
-        y: Array = self.kernels.batch_norm(
-            x, mean, variance, weight, bias, self.eps, self.activation
-        )
-        self.save(x, mean, variance, weight, y if self.activation else None)
+        y: Array = self.kernels.batch_norm(x, mean, variance, weight, bias, self.eps, self.activation)
+        self.save(x, mean, variance, weight, bias)
         self.batch_mean: Array = mean
         self.batch_variance: Array = variance
         return nchw(y)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        x, mean, variance, weight, y = self.saved
-        g = nhwc(grad)
-        if self.activation:
-            g = self.kernels.relu_backward(g, y)
+        x, mean, variance, weight, bias = self.saved
         x_grad, weight_grad, bias_grad = self.kernels.batch_norm_backward(
-            g, x, mean, variance, weight, self.eps, self.statistics is None and not self.ranks
+            nhwc(grad), x, mean, variance, weight, bias, self.eps, self.activation,
+            self.statistics is None and not self.ranks,
         )
         if self.ranks:
             x_grad -= self._through_statistics(x, mean, variance, weight, weight_grad, bias_grad)

@@ -63,13 +63,15 @@ def test_batch_norm_and_its_gradients_agree_with_torch(
     y = call(
         k.batch_norm, x, mean, variance, weight if with_weight else None, bias if with_bias else None, EPS, activation
     )
-    assert_close(y, channels_last(torch.relu(expected) if activation else expected))
+    expected = torch.relu(expected) if activation else expected
+    assert_close(y, channels_last(expected))
 
     x_grad, weight_grad, bias_grad = torch.autograd.grad(
         expected, (torch_x, torch_weight, torch_bias), channels_first(torch, grad), allow_unused=True
     )
     got_x, got_weight, got_bias = call(
-        k.batch_norm_backward, grad, x, mean, variance, weight if with_weight else None, EPS, training
+        k.batch_norm_backward, grad, x, mean, variance, weight if with_weight else None, bias if with_bias else None,
+        EPS, activation, training,
     )
     assert_close(got_x, channels_last(x_grad))
     if with_weight:
@@ -83,6 +85,30 @@ def test_batch_norms_relu_passes_nan_on(backend: str, dtype: type) -> None:
     x = np.array([[np.nan], [-1.0], [2.0]], dtype)
     y = kernels.serving(x).batch_norm(x, np.zeros(1, dtype), np.ones(1, dtype), None, None, 0.0, "relu")
     np.testing.assert_array_equal(y, [[np.nan], [0], [2]])
+    rest = np.zeros(1, dtype), np.ones(1, dtype), None, None, 0.0, "relu", False
+    x_grad, _, bias_grad = kernels.serving(x).batch_norm_backward(np.ones_like(x), x, *rest)
+    np.testing.assert_array_equal(x_grad, [[1], [0], [1]])
+    np.testing.assert_array_equal(bias_grad, [2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_norms_relu_blocks_the_gradient_just_where_the_output_is_zero(backend: str, dtype: type) -> None:
+    """Backward has no output to look at: it computes it again, and a bit more or less would let another one pass."""
+    rng = np.random.default_rng(0)
+    mean, weight, bias = rng.standard_normal((3, 40)).astype(dtype)
+    variance = rng.uniform(0.5, 2, 40).astype(dtype)
+    bias[::4] = 0
+    edge = mean - bias * np.sqrt(variance + dtype(EPS)) / weight  # (C,): what becomes 0, or nearly
+    x = edge + rng.integers(-3, 4, (37, 40)).astype(dtype) * np.spacing(edge)
+    x[::5] = mean
+    k, grad = kernels.serving(x), np.ones_like(x)
+    y = k.batch_norm(x, mean, variance, weight, bias, EPS, "relu")
+    blocked = y == 0
+    assert 0.2 < blocked.mean() < 0.8
+    assert blocked[::5, ::4].all()  # at 0 itself
+    x_grad, _, bias_grad = call(k.batch_norm_backward, grad, x, mean, variance, weight, bias, EPS, "relu", False)
+    np.testing.assert_array_equal(x_grad == 0, blocked)
+    np.testing.assert_array_equal(bias_grad, (~blocked).sum(axis=0))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -126,7 +152,7 @@ def test_the_fast_backends_agree_with_the_reference(
     for name, *args in (
         ("batch_statistics", x),
         ("batch_norm", x, mean, variance, weight, bias, EPS, activation),
-        ("batch_norm_backward", grad, x, mean, variance, weight, EPS, training),
+        ("batch_norm_backward", grad, x, mean, variance, weight, bias, EPS, activation, training),
         ("local_response_norm", x, size, 0.5, beta, 2.0),
         ("local_response_norm_backward", grad, x, size, 0.5, beta, 2.0),
     ):
@@ -152,7 +178,7 @@ def test_an_empty_batch_normalises_to_an_empty_batch(backend: str) -> None:
     x, ones = np.zeros((0, 2, 3), np.float32), np.ones(3, np.float32)
     k = kernels.serving(x)
     assert k.batch_norm(x, ones, ones, None, None, EPS, None).shape == x.shape
-    x_grad, weight_grad, bias_grad = k.batch_norm_backward(x, x, ones, ones, None, EPS, False)
+    x_grad, weight_grad, bias_grad = k.batch_norm_backward(x, x, ones, ones, None, None, EPS, None, False)
     assert x_grad.shape == x.shape
     np.testing.assert_array_equal([*weight_grad, *bias_grad], np.zeros(6))
     assert k.local_response_norm(x, 3, 1.0, 0.75, 1.0).shape == x.shape
@@ -171,7 +197,7 @@ def test_the_reference_agrees_with_the_loops(
     for name, *args in (
         ("batch_statistics", x),
         ("batch_norm", x, mean, variance, weight, bias, EPS, activation),
-        ("batch_norm_backward", grad, x, mean, variance, weight, EPS, training),
+        ("batch_norm_backward", grad, x, mean, variance, weight, bias, EPS, activation, training),
         ("local_response_norm", x, size, 0.5, 0.75, 2.0),
         ("local_response_norm_backward", grad, x, size, 0.5, 0.75, 2.0),
     ):
@@ -189,7 +215,7 @@ def test_without_channels_there_is_nothing_to_do(backend: str, dtype: type) -> N
     k = kernels.serving(x)
     assert [a.shape for a in call(k.batch_statistics, x)] == [(0,), (0,)]
     assert call(k.batch_norm, x, none, none, none, none, EPS, None).shape == x.shape
-    shapes = [a.shape for a in call(k.batch_norm_backward, x, x, none, none, none, EPS, True)]
+    shapes = [a.shape for a in call(k.batch_norm_backward, x, x, none, none, none, none, EPS, "relu", True)]
     assert shapes == [x.shape, (0,), (0,)]
     assert call(k.local_response_norm, x, 5, 1e-4, 0.75, 1.0).shape == x.shape
     assert call(k.local_response_norm_backward, x, x, 5, 1e-4, 0.75, 1.0).shape == x.shape

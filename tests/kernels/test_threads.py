@@ -58,7 +58,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "log_softmax_backward": lambda k: k.log_softmax_backward(LOGITS, LOGITS, 1),
     "batch_statistics": lambda k: k.batch_statistics(X),
     "batch_norm": lambda k: k.batch_norm(X, MEAN, VARIANCE, MEAN, MEAN, 1e-5, "relu"),
-    "batch_norm_backward": lambda k: k.batch_norm_backward(X, X, MEAN, VARIANCE, MEAN, 1e-5, True),
+    "batch_norm_backward": lambda k: k.batch_norm_backward(X, X, MEAN, VARIANCE, MEAN, MEAN, 1e-5, "relu", True),
     "local_response_norm": lambda k: k.local_response_norm(X, 5, 0.1, 0.75, 1.0),
     "local_response_norm_backward": lambda k: k.local_response_norm_backward(X, X, 5, 0.1, 0.75, 1.0),
     "dropout": lambda k: k.dropout(X, 0.4, 1, 2),

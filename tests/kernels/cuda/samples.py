@@ -110,7 +110,7 @@ class Drawn:
             "batch_statistics": lambda: (self.array(self.number(257, 600), c),),
             "batch_norm": lambda: (image, *statistics, self.array(c), self.array(c), 1e-5, "relu"),
             "batch_norm_backward": lambda: (
-                self.array(600, c), self.array(600, c), *statistics, self.array(c), 1e-5, True
+                self.array(600, c), self.array(600, c), *statistics, self.array(c), self.array(c), 1e-5, "relu", True
             ),
             "local_response_norm": lambda: (image, self.number(1, 5), 0.5, 0.75, 1.0),
             "local_response_norm_backward": lambda: (
