@@ -3,7 +3,8 @@
 A short run for every part that is left out or exchanged, the same but for that and what it cannot do without, such as
 a lower rate where nothing is normalised. Test images are not looked at. It may be stopped at any time: what is done
 already is not done again, and the run that was stopped goes on from its checkpoint. What was done with other settings
-is not counted.
+is not counted. Chance makes much of what two runs differ by: --seeds does all with several, and each is compared with
+the recipe's own run of the same seed.
 """
 
 import argparse
@@ -28,20 +29,19 @@ from minigrad.training import checkpoint, metrics
 from minigrad.training.recipes import RECIPES
 from minigrad.training.run_files import alone_in
 
-RESULTS = Path("benchmarks/results/ablation.jsonl")
+RESULTS = Path("runs/ablation.jsonl")
 HELD_OUT = 5000
 UNFINISHED = Path("runs/ablation")
 """Where a run has its folder until it is done."""
+Key = tuple[str, int]
+"""A change's name, and the seed."""
 PLAIN = ("--device", "cpu", "--log-every", "1000000")
 SHORT = ("--recipe", "best", "--hold-out", str(HELD_OUT), *PLAIN)
 CHANGES: dict[str, tuple[str, ...]] = {
     "best": (),
-    "another seed": ("--seed", "1"),
     "without batch normalisation": ("--norm", "none", "--lr", "0.001"),
     "with mirrored images": ("--flip",),
-    "with mirrored images, another seed": ("--flip", "--seed", "1"),
     "shifts twice as far": ("--shift", "2"),
-    "shifts twice as far, another seed": ("--shift", "2", "--seed", "1"),
     "without shifts": ("--shift", "0"),
     "crops of half the area and more for shifts": ("--shift", "0", "--crop", "0.5"),
     "without holes": ("--erase", "0"),
@@ -66,6 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train-limit", type=at_least(1), default=15000, metavar="N",
                         help="training images of each run, default 15000")
     parser.add_argument("--image-size", type=at_least(1), metavar="N", help="pixels, default the recipe's")
+    parser.add_argument("--seeds", type=at_least(1), default=1, metavar="N", help="seeds 0 to N - 1, default 1")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE",
                         help=f"where the results are kept, a line each; default {RESULTS}")
     parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="NAME", help=f"of {', '.join(CHANGES)}")
@@ -78,31 +79,38 @@ def main(options: argparse.Namespace) -> int:
     if options.image_size:
         length += ["--image-size", str(options.image_size)]
     recipe = {name: value for name, value in RECIPES["best"].items() if name != "epochs"}
-    runs: dict[str, dict[str, Any]] = {
-        name: {"name": name, "arguments": [*SHORT, *length, *change], "recipe": recipe}
+    runs: dict[Key, dict[str, Any]] = {
+        (name, seed): {"name": name, "arguments": [*SHORT, *length, *change, *seeded(seed)], "recipe": recipe}
         for name, change in CHANGES.items()
+        for seed in range(options.seeds)
     }
 
-    def done() -> dict[str, dict[str, Any]]:
-        """What is in the file of these runs, by name."""
+    def done() -> dict[Key, dict[str, Any]]:
+        """What is in the file of these runs."""
         records = metrics.read(options.json)
-        return {name: record for name, run in runs.items() for record in records if run.items() <= record.items()}
+        return {key: record for key, run in runs.items() for record in records if run.items() <= record.items()}
 
     sys.argv[0] = "googlenet.py"  # a stopped run says what goes on with it by this name; benchmarks has no --resume
-    for name in options.only or CHANGES:
-        if name in done():
+    for key, run in runs.items():
+        name, seed = key
+        if name not in (options.only or CHANGES) or key in done():
             continue
-        console.print(f"{name}: {' '.join(CHANGES[name]) or 'the recipe as it is'}")
-        folder = UNFINISHED / hashlib.sha256(json.dumps(runs[name]).encode()).hexdigest()[:16]
-        last = train(runs[name]["arguments"], folder)
+        console.print(f"{name}, seed {seed}: {' '.join(CHANGES[name]) or 'the recipe as it is'}")
+        folder = UNFINISHED / hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]
+        last = train(run["arguments"], folder)
         if last is None:
             status = 1
             continue
         made = machine.describe(threads.available(), device.CPU)
-        metrics.append(options.json, {**runs[name], **last, "machine": made})
+        metrics.append(options.json, {**run, **last, "machine": made})
         shutil.rmtree(folder)
     print_table(console, done())
     return status
+
+
+def seeded(seed: int) -> tuple[str, ...]:
+    """The options for a seed; none for the default."""
+    return ("--seed", str(seed)) if seed else ()
 
 
 def train(arguments: Sequence[str], run: Path) -> dict[str, Any] | None:
@@ -125,20 +133,20 @@ def train(arguments: Sequence[str], run: Path) -> dict[str, Any] | None:
     return {**epochs[-1], "seconds": sum(epoch["seconds"] for epoch in epochs)}
 
 
-def print_table(console: Console, records: Mapping[str, dict[str, Any]]) -> None:
-    """A line a run: accuracies in per cent on the held-out images, and how far above or below the recipe's."""
+def print_table(console: Console, records: Mapping[Key, dict[str, Any]]) -> None:
+    """A line a run: accuracies in per cent on the held-out images, and how far above or below the recipe's of the same
+    seed."""
     table = Table("change", title=f"accuracy on {HELD_OUT:,} held-out images, %")
-    for column in ("averaged", "", "raw", "", "seconds"):
+    for column in ("seed", "averaged", "", "raw", "", "seconds"):
         table.add_column(column, justify="right")
-    base = records.get("best")
-    for name, record in records.items():
-        cells = []
+    for (name, seed), record in records.items():
+        base, cells = records.get(("best", seed)), [str(seed)]
         for key in ("averaged_validation_accuracy", "validation_accuracy"):
             difference = f"{100 * (record[key] - base[key]):+.2f}" if base else ""
             cells += [f"{100 * record[key]:.2f}", difference]
         table.add_row(name, *cells, f"{record['seconds']:.0f}")
     console.print(table)
-    if base:
+    if base := records.get(("best", 0)):
         right = base["averaged_validation_accuracy"]
         deviation = 100 * (right * (1 - right) / HELD_OUT) ** 0.5
         console.print(f"Which images are held out makes a standard deviation of {deviation:.2f}; seeds come on top.")

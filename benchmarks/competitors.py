@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -70,7 +70,8 @@ class Torch:
 
         self._torch = torch
         there, memory_format = torch_device(place), torch.channels_last if channels_last else torch.contiguous_format
-        twin: Any = TorchGoogLeNet(dropout=0.0)  # torch's type of `to` does not know memory_format
+        batch_norm = model.conv1.bn is not None
+        twin: Any = TorchGoogLeNet(batch_norm=batch_norm)  # torch's type of `to` does not know memory_format
         twin.load_state_dict(tensors(model.state_dict()))
         self.twin = twin.to(there, memory_format=memory_format)
         self.optimizer = torch.optim.SGD(self.twin.parameters(), **SGD)
@@ -103,12 +104,18 @@ def names(place: str) -> list[str]:
     return [*(TORCH_LAYOUTS if machine.no_torch(place) is None else ()), own_name(place)]
 
 
-def build(chosen: list[str], images: int, image_size: int, place: str) -> dict[str, Competitor]:
-    """These competitors on a device, with equal weights, and random images and labels that are the same each time."""
+def build(
+    chosen: list[str], images: int, image_size: int, place: str, batch_norm: bool = False
+) -> dict[str, Competitor]:
+    """These competitors on a device, with equal weights, and random images and labels that are the same each time.
+
+    batch_norm: whether there is batch normalisation after each convolution.
+    """
     random = np.random.default_rng(0)
     batch = random.standard_normal((images, image_size, image_size, 1), np.float32)
     labels = random.integers(0, CLASSES, images)
-    model = GoogLeNet(num_classes=CLASSES, image_size=image_size, dropout=0.0)
+    norm: Literal["batch", "none"] = "batch" if batch_norm else "none"
+    model = GoogLeNet(num_classes=CLASSES, image_size=image_size, dropout=0.0, norm=norm)
     built: dict[str, Competitor] = {}
     for name in chosen:
         if name in TORCH_LAYOUTS:

@@ -41,7 +41,7 @@ def _device(text: str) -> str:
     return text
 
 
-def settings(options: argparse.Namespace) -> dict[str, int]:
+def settings(options: argparse.Namespace) -> dict[str, int | str]:
     """What the figures depend on, for the JSON file."""
-    names = ("batch_size", "image_size", "repeats")
+    names = ("batch_size", "image_size", "norm", "repeats")
     return {name: getattr(options, name) for name in names if hasattr(options, name)}

@@ -1,8 +1,9 @@
 """The most memory that training takes, by each competitor in a process of its own.
 
-    python -m benchmarks.peak_memory NAME BATCH_SIZE IMAGE_SIZE THREADS
+    python -m benchmarks.peak_memory NAME BATCH_SIZE IMAGE_SIZE THREADS BATCH_NORM
 
-is that process: it prints two numbers of bytes, the most until the model and the batch stood, and the most at the end.
+is that process; the last argument is 0 or 1. It prints two numbers of bytes, the most until the model and the batch
+stood, and the most at the end.
 """
 
 import sys
@@ -43,9 +44,9 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def measure(name: str, images: int, image_size: int, threads: int) -> PeakMemory:
+def measure(name: str, images: int, image_size: int, threads: int, batch_norm: bool = False) -> PeakMemory:
     """Start a process that trains so, and ask it. RuntimeError with what it said if it failed."""
-    arguments = ["-m", "benchmarks.peak_memory", name, str(images), str(image_size), str(threads)]
+    arguments = ["-m", "benchmarks.peak_memory", name, str(images), str(image_size), str(threads), str(int(batch_norm))]
     before, total = launcher.run(0, arguments).split()
     return PeakMemory(int(before), int(total))
 
@@ -63,9 +64,9 @@ def table(measured: dict[str, PeakMemory], own: str) -> Table:
 
 def main(arguments: Sequence[str]) -> None:
     """Train STEPS steps and print the two peaks."""
-    name, images, image_size, threads = arguments
+    name, images, image_size, threads, batch_norm = arguments
     kernels.load(kernels.backend.current())  # what a program imports is not memory of its steps
-    (competitor,) = competitors.build([name], int(images), int(image_size), device.CPU).values()
+    (competitor,) = competitors.build([name], int(images), int(image_size), device.CPU, batch_norm == "1").values()
     competitor.set_training(True)
     limited = machine.limited if name in TORCH_LAYOUTS else kernel_threads.limit  # the one imports PyTorch
     with limited(int(threads)):

@@ -4,6 +4,7 @@ All start from the same weights and must agree before they are timed.
 """
 
 import argparse
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,10 +23,14 @@ from benchmarks.scaling import Scaling
 from benchmarks.timing import medians
 from minigrad import device
 from minigrad.profiler import Profiler
+from minigrad.training.config import ConfigError
 
 TOLERANCE = 1e-4
 CHECKED_STEPS = 2
 """The first loss verifies forward; the second, after one update, backward and the optimiser."""
+
+FEWEST = 128
+"""Pixels over which batch normalisation still leaves losses within TOLERANCE, measured in PyTorch's two formats."""
 
 TRAINING, INFERENCE = "training", "inference"
 
@@ -33,7 +38,8 @@ TRAINING, INFERENCE = "training", "inference"
 class Figures(NamedTuple):
     """All that was measured. seconds and shares: by kind of step, then by competitor or by operation.
 
-    multiply_adds: of a training step, as the definition counts them. memory and scaling: of the CPU.
+    multiply_adds: of a training step's convolutions and linear layers, as their definition counts them. memory and
+    scaling: of the CPU.
     """
 
     seconds: dict[str, dict[str, float]]
@@ -51,6 +57,10 @@ class Figures(NamedTuple):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options to argparse."""
     shared.add_timing(parser)
+    parser.add_argument(
+        "--norm", choices=("none", "batch"), default="none",
+        help="batch: batch normalisation after each convolution; default none",
+    )
     parser.add_argument("--scaling", action="store_true", help="time steps on one thread too, beside a matrix product")
 
 
@@ -104,10 +114,15 @@ def main(options: argparse.Namespace) -> int:
     on_cpu = place == device.CPU
     kernels.load(kernels.backend.current())
     screen, own, names = report.console(), competitors.own_name(place), competitors.names(place)
-    images, size = options.batch_size, options.image_size
+    images, size, batch_norm = options.batch_size, options.image_size, options.norm == "batch"
+    if batch_norm and images * math.ceil(size / 32) ** 2 < FEWEST:
+        raise ConfigError(
+            f"--batch-size: given {images}, expected a batch of {FEWEST} pixels or more where maps are smallest, at "
+            f"1/32 of {size}x{size}: normalised over fewer, rounding errors grow past what can be verified"
+        )
     with machine.limited(options.threads) as threads:
         described = machine.describe(threads, place)
-        built = competitors.build(names, images, size, place)
+        built = competitors.build(names, images, size, place, batch_norm)
         faults = verify(built, own)
         for fault in faults:
             screen.print(f"[bold red]WRONG[/]: {fault}")
@@ -119,9 +134,12 @@ def main(options: argparse.Namespace) -> int:
             multiply_adds=work.of_a_step(cases(size), images),
             limits=limits.measure(threads, place),
             scaling=scaling.measure(built[own], threads, options.repeats) if options.scaling and on_cpu else None,
-            memory={name: peak_memory.measure(name, images, size, threads) for name in names} if on_cpu else {},
+            memory={
+                name: peak_memory.measure(name, images, size, threads, batch_norm) for name in names if on_cpu
+            },
         )
-    title = f"GoogLeNet, batch {images}, {size}x{size}, {f'{threads} threads' if on_cpu else described['gpu']['name']}"
+    network = "GoogLeNet with batch normalisation" if batch_norm else "GoogLeNet"
+    title = f"{network}, batch {images}, {size}x{size}, {f'{threads} threads' if on_cpu else described['gpu']['name']}"
     show(screen, figures, own, title)
     for line in report.remarks(place):
         screen.print(line, markup=False)
@@ -141,8 +159,9 @@ def show(screen: Console, figures: Figures, own: str, title: str) -> None:
     screen.print(_shares(figures, own))
     rate, peak = figures.rate(own), figures.limits.peak
     screen.print(
-        f"A training step multiplies and adds {work.FLOP * figures.multiply_adds / 1e9:,.1f} GFLOP, as its definition "
-        f"counts (Winograd does fewer): {rate / 1e9:,.0f} GFLOP/s, {rate / peak:.0%} of the matrix product's.",
+        f"The convolutions and linear layers of a training step are {work.FLOP * figures.multiply_adds / 1e9:,.1f} "
+        f"GFLOP, as their definition counts (Winograd does fewer): {rate / 1e9:,.0f} GFLOP/s, {rate / peak:.0%} of the "
+        f"matrix product's.",
         highlight=False,
     )
     screen.print(figures.limits.describe(), highlight=False)

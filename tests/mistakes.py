@@ -105,13 +105,13 @@ MUTANTS = [
     ),
     Mutant(
         "batch norm's ReLU passes gradients at 0", "kernels/cpu/norm.py",
-        "bias <= np.float32(0) else grad", "bias < np.float32(0) else grad",
+        "bias) <= np.float32(0) else grad", "bias) < np.float32(0) else grad",
         "tests/kernels/test_norm.py::"
         "test_batch_norms_relu_blocks_the_gradient_just_where_the_output_is_zero[cpu-float32]",
     ),
     Mutant(
         "batch norm's ReLU blocks another bit than the output says", "kernels/cpu/norm.py",
-        "if (x - mean) * scale + bias <= np", "if x * scale + (bias - mean * scale) <= np",
+        "if _affine(x, mean, scale, bias) <= np", "if x * scale + (bias - mean * scale) <= np",
         "tests/kernels/test_norm.py::"
         "test_batch_norms_relu_blocks_the_gradient_just_where_the_output_is_zero[cpu-float32]",
     ),

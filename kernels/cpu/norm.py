@@ -1,13 +1,13 @@
 """Batch normalisation, and local response normalisation, whose loops are in response_norm.py. Arrays are (..., C).
 
-Memory is the limit, so each pass does all it can: mean and variance come from one pass, the sums of the
-backward from one more, and what is the same for all pixels of a channel is computed before. Where ReLU blocks the
-gradient is computed anew from x, which costs less than reading the output. Sums are kept in float64, one total a
-channel and part; parts follow from the shape, and their totals are added in order.
+Memory is the limit, so each pass does all it can: mean and variance come from one pass, the sums of the backward from
+one more, and what is the same for all pixels of a channel is computed before. Where ReLU blocks the gradient is
+computed anew from x, which costs less than reading the output. Sums are kept in float64, one total a channel and part;
+parts follow from the shape, and their totals are added in order.
 
 Measured from cold caches on two cores where copying reached 25 GB/s and NumPy's matrix product 357 GFLOP/s (Intel Xeon
-with AMX, 2026-11-29, `python -m benchmarks kernels --repeats 15`): batch_norm at 86 % of what copying does, its backward
-at 56, with ReLU at 51, batch_statistics at 54.
+with AMX, 2026-11-29, `python -m benchmarks kernels --repeats 15`): batch_norm at 86 % of what copying does, its
+backward at 56, with ReLU at 51, batch_statistics at 54.
 """
 
 import math
@@ -35,15 +35,21 @@ def _of_channels(together: int, *numbers: Array) -> Array:
 
 
 @compiled
-def _passed(grad: Any, x: Any, mean: Any, scale: Any, bias: Any) -> Any:
-    """The gradient where ReLU let through what x became, otherwise 0. It passes at NaN."""
-    return np.float32(0) if (x - mean) * scale + bias <= np.float32(0) else grad
+def _affine(x: Any, mean: Any, scale: Any, bias: Any) -> Any:
+    """What becomes of x, forward and, to see where ReLU blocked, once more in backward: the same bits in both."""
+    return (x - mean) * scale + bias
 
 
 @compiled
-def _fetch_behind(rows: Any) -> None:
-    """Have as much memory fetched as these rows (R, C) take, some way behind them: to the processor, rows that are read
-    four at a time do not look like a run that it would fetch ahead by itself."""
+def _passed(grad: Any, x: Any, mean: Any, scale: Any, bias: Any) -> Any:
+    """The gradient where ReLU let through what x became, otherwise 0. It passes at NaN."""
+    return np.float32(0) if _affine(x, mean, scale, bias) <= np.float32(0) else grad
+
+
+@compiled
+def _fetch_ahead(rows: Any) -> None:
+    """Have as much memory fetched as these rows (R, C) take, from AHEAD bytes after their beginning on: to the
+    processor, rows that are read four at a time do not look like a run that it would fetch ahead by itself."""
     address = rows.ctypes.data + AHEAD
     for line in range(rows.size // LINE):
         fetch(address + 4 * LINE * line)
@@ -66,7 +72,7 @@ def _sums_rows(numbers: Any, a: Any, b: Any, channels: Any, relu: bool, sums: An
 
 
 @parallel
-def _sums(workers: int, a: Any, b: Any, channels: Any, relu: bool, sums: Any, rows: int) -> None:
+def _sums(workers: int, a: Any, b: Any, same: bool, channels: Any, relu: bool, sums: Any, rows: int) -> None:
     counter = np.zeros(1, np.int64)
     for _ in prange(workers):
         part = next_part(counter)
@@ -75,8 +81,9 @@ def _sums(workers: int, a: Any, b: Any, channels: Any, relu: bool, sums: Any, ro
             while row < end:
                 stop = row + 4 if row + 4 <= end else row + 1
                 some_a, some_b = a[row:stop], b[row:stop]
-                _fetch_behind(some_a)
-                _fetch_behind(some_b)
+                _fetch_ahead(some_a)
+                if not same:
+                    _fetch_ahead(some_b)
                 if stop == row + 4:
                     _sums_rows((0, 1, 2, 3), some_a, some_b, channels, relu, sums[part])
                 else:
@@ -91,13 +98,13 @@ def _channel_sums(a: Array, b: Array, relu: bool, *channels: Array) -> Array:
     channels: a_centre and b_centre, (C,); with relu also scale and bias, and a counts as 0 where ReLU blocked
     (b - b_centre) * scale + bias.
     """
-    count = a.shape[1]
-    together = rows_together(*a.shape)
+    width = a.shape[1]
+    together, same = rows_together(*a.shape), a is b
     a, b = as_rows(a, together), as_rows(b, together)  # (M, C) -> (M/t, t*C)
     length, parts = in_parts(a, MOST_SUMS)
     sums = np.zeros((parts, 2, a.shape[1]))
-    _sums(a, b, _of_channels(together, *channels), relu, sums, length)
-    total: Array = sums.sum(axis=0).reshape(2, together, count).sum(axis=1)  # (2, t*C) -> (2, t, C) -> (2, C)
+    _sums(a, b, same, _of_channels(together, *channels), relu, sums, length)
+    total: Array = sums.sum(axis=0).reshape(2, together, width).sum(axis=1)  # (2, t*C) -> (2, t, C) -> (2, C)
     return total
 
 
@@ -118,7 +125,7 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
 def _batch_norm_row(x: Any, channels: Any, floor: Any, y: Any) -> None:
     mean, scale, bias = channels[0], channels[1], channels[2]
     for c in range(len(x)):
-        value = (x[c] - mean[c]) * scale[c] + bias[c]
+        value = _affine(x[c], mean[c], scale[c], bias[c])
         y[c] = floor if value <= floor else value
 
 
@@ -188,7 +195,7 @@ def batch_norm_backward(
 
     In training the mean and the variance are themselves functions of x, so each input also moves all others of its
     channel; the two subtracted terms are those paths (Ioffe and Szegedy, section 3, the equations after algorithm 1,
-    gathered). In evaluation the statistics are constants.
+    gathered). In evaluation the statistics are constants. Where ReLU, if there was one, blocked follows from x.
     """
     rows, grad_rows = as_rows(x), as_rows(grad)
     count, relu, zero = max(1, len(rows)), activation == "relu", np.zeros_like(mean)

@@ -29,9 +29,10 @@ extern "C" __global__ void mean_of_parts(const real* partial, real* mean, int ch
     mean[c] = sum / rows;
 }
 
-// What becomes of x. Backward computes it again, to see where ReLU blocked the gradient.
+// What becomes of x. Backward computes it again, to see where ReLU blocked the gradient: rounded once by our word, and
+// not where the compiler sees fit, it is the same bits.
 __device__ real affine(real x, real centre, real scale, real shift) {
-    return (x - centre) * scale + shift;
+    return fma(x - centre, scale, shift);
 }
 
 // grad and x -> partial (2, parts, channels): sums of the gradients of weight and bias; the grid is (tiles of channels,

@@ -77,16 +77,15 @@ def batch_norm_backward(
     grad: Array, x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
     activation: str | None, training: bool,
 ) -> tuple[Array, Array, Array]:
-    """Gradients of input (..., C), weight (C,) and bias (C,)."""
+    """Gradients of input (..., C), weight (C,) and bias (C,). Where ReLU blocked is computed anew from x."""
     grad, x, relu = contiguous(grad), contiguous(x), activation == "relu"
     rows, channels, dtype = _rows(x), x.shape[-1], x.dtype
-    forward = [mean, variance, weight, bias]
-    held = [None if array is None else contiguous(array) for array in forward]
+    forward = [None if array is None else contiguous(array) for array in (mean, variance, weight, bias)]
     parts = part_count(rows)
     partial = cupy.empty((2, parts, channels), dtype)
     launch(
         "batch_norm", "gradient_parts", dtype, _part_grid(rows, channels), (SUM_TILE, SUM_LANES), grad, x,
-        *(NULL if array is None else array for array in held), dtype.type(eps), np.int32(relu), partial,
+        *(NULL if array is None else array for array in forward), dtype.type(eps), np.int32(relu), partial,
         *_sizes(rows, channels),
     )
     sums = cupy.empty((2, channels), dtype)

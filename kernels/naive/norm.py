@@ -53,8 +53,9 @@ def batch_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients of input (..., C), weight (C,) and bias (C,), one link of the chain rule after the other.
 
-    In training x takes three roads to y: straight, through the mean and through the variance. In evaluation the
-    statistics are constants, and only the straight road is left.
+    ReLU, if there was one, is the last link and goes first; its output is computed once more. In training x takes three
+    roads to y: straight, through the mean and through the variance. In evaluation the statistics are constants, and
+    only the straight road is left.
     """
     *places, channels = x.shape
     count = math.prod(places)

@@ -42,7 +42,8 @@ def batch_norm_backward(
 
     In training the mean and the variance are themselves functions of x, so each input also moves all others of its
     channel; the two subtracted terms are those paths (Ioffe and Szegedy, section 3, the equations after algorithm 1,
-    gathered). In evaluation the statistics are constants.
+    gathered). In evaluation the statistics are constants. Where ReLU, if there was one, blocked follows from x: the
+    output is computed once more.
     """
     if activation == "relu":
         grad = relu_backward(grad, batch_norm(x, mean, variance, weight, bias, eps, activation))

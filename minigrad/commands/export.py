@@ -30,7 +30,8 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     p.add_argument("run", type=shown_path, metavar="RUN", help="folder of a training run")
     p.add_argument("file", type=output_file, metavar="FILE", help="the file to write, such as model.onnx")
     add_raw(p)
-    p.add_argument("--check", action="store_true", help="run the file in onnxruntime too, on all test images")
+    p.add_argument("--check", action="store_true", help="run the file in onnxruntime too, on all test images: classes "
+                   "must be the same, and logits, as a share of the largest, within 0.0001")
     p.add_argument("--data-dir", type=shown_path, metavar="DIR", help="folder with the four IDX files, for --check")
     options = p.parse_args(arguments)
     config, model, is_average = load_trained(builder, options.run, device.CPU, options.raw)

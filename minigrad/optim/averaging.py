@@ -14,10 +14,10 @@ from minigrad.nn.module import Parameter
 class WeightAverage:
     """Averages parameters over the steps of an optimiser: call `step()` after each of its own.
 
-    decay: the share of the average that stays in each step, so that about 1 / (1 - decay) steps count. At the beginning
-    it is less, (1 + n) / (10 + n) after n steps, lest the first weights stay in for long: until then the average is
-    nearly one over all steps (B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging",
-    1992), with more weight on the later ones (O. Shamir and T. Zhang, 2013, section 4).
+    decay: the share of the average that stays in each step, so that about 1 / (1 - decay) steps count (averages of
+    iterates: B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging", 1992). As long as that
+    is more, the share is (1 + n) / (10 + n) after n steps, lest the first weights stay in for long: about n / 9 steps
+    count then, for step k weighs as k^8 (polynomial decay: O. Shamir and T. Zhang, 2013, section 4).
     ValueError if decay is not above 0 and below 1.
     """
 

@@ -82,10 +82,27 @@ def test_what_is_done_is_not_done_again(
     printed = capsys.readouterr().out.rpartition("accuracy on 5,000 held-out images")[2].splitlines()
     (line,) = [line for line in printed if "without holes │" in line]
     assert [cell.strip() for cell in line.strip("│").split("│")] == [
-        "without holes", "88.50", "-1.00", "88.00", "-1.00", "7",
+        "without holes", "0", "88.50", "-1.00", "88.00", "-1.00", "7",
     ]  # fmt: skip
     assert main([*command[:-1], "--image-size", "32", "--only", "best"]) == 0
     assert trained[2][-2:] == ["--image-size", "32"], "what was done on larger images does not count"
+
+
+def test_each_seed_is_compared_with_the_recipe_of_that_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    come_to(monkeypatch, 0.9, 0.5, 0.91, 0.53)
+    file = tmp_path / "a.jsonl"
+    command = ["ablation", "--json", str(file), "--only", "best", "without holes"]
+    assert main([*command, "--seeds", "2"]) == 0
+    assert [(record["name"], record["arguments"][-2:]) for record in metrics.read(file)] == [
+        ("best", ["--train-limit", "15000"]), ("best", ["--seed", "1"]),
+        ("without holes", ["--erase", "0"]), ("without holes", ["--seed", "1"]),
+    ]  # fmt: skip
+    printed = capsys.readouterr().out.partition("held-out images")[2].splitlines()
+    rows = [[cell.strip() for cell in line.strip("│").split("│")][:4] for line in printed if "without holes │" in line]
+    assert rows == [["without holes", "0", "91.00", "+1.00"], ["without holes", "1", "53.00", "+3.00"]]
+    assert main(command) == 0, "all of one seed is done, too"
 
 
 @pytest.mark.parametrize("other", ["epochs", "recipe"])
@@ -106,7 +123,7 @@ def test_what_was_done_otherwise_does_not_count(
 
 def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     come_to(monkeypatch, None, 0.9)
-    names = ["without holes", "without shifts"]
+    names = ["without shifts", "without holes"]
     assert main(["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", *names]) == 1
     assert [record["name"] for record in metrics.read(tmp_path / "a.jsonl")] == names[1:]
 

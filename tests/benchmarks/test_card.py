@@ -121,7 +121,7 @@ def test_steps(
 ) -> None:
     path = tmp_path / "figures.json"
     monkeypatch.setattr(train_step, "cases", lambda image_size: small_cases)
-    monkeypatch.setattr(competitors, "GoogLeNet", lambda num_classes, image_size, dropout: SmallNet(1, num_classes, 32))
+    monkeypatch.setattr(competitors, "GoogLeNet", lambda num_classes, **options: SmallNet(1, num_classes, 32))
     assert main([*STEP, "--scaling", "--json", str(path), "--picture", str(tmp_path / "steps.png")]) == 0
     written, printed = json.loads(path.read_text()), capsys.readouterr().out
     for kind in ("training", "inference"):

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import competitors, launcher, peak_memory
 
 MIB = 1 << 20
-SMALL = ("2", "32", "1")
+SMALL = ("2", "32", "1", "0")
 
 
 def python(code: str) -> str:

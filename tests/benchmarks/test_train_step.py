@@ -49,6 +49,27 @@ def test_everything_is_measured_and_written(
         assert part in printed
 
 
+def test_batch_normalisation_is_timed_beside_pytorchs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    measured = []
+    monkeypatch.setattr(peak_memory, "measure", lambda *given: measured.append(given) or PeakMemory(1 << 20, 2 << 20))
+    path = tmp_path / "figures.json"
+    command = ["train-step", "--batch-size", "32", "--image-size", "64", "--repeats", "1", "--norm", "batch"]
+    assert main([*command, "--json", str(path)]) == 0
+    written = json.loads(path.read_text())
+    assert written["norm"] == "batch"
+    assert all("BatchNorm" in shares for shares in written["shares"].values())
+    assert [given[1:] for given in measured] == [(32, 64, measured[0][3], True)] * 3
+    assert "training step of GoogLeNet with batch normalisation, batch 32" in capsys.readouterr().out
+
+
+def test_a_batch_too_small_to_verify_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train-step", "--batch-size", "31", "--image-size", "64", "--norm", "batch"]) == 1
+    assert "--batch-size: given 31, expected a batch of 128 pixels or more" in capsys.readouterr().err
+
+
 def test_without_pytorch(
     no_processes: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,7 +110,7 @@ def test_competitors_that_disagree_are_told(rival: Fixed, fault: str | None) -> 
 
 
 def test_what_disagrees_is_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def build(names: Any, images: int, image_size: int, place: str) -> dict[str, Fixed]:
+    def build(*_: Any) -> dict[str, Fixed]:
         return {"PyTorch": Fixed(loss=3.0), competitors.own_name("cpu"): Fixed()}
 
     monkeypatch.setattr(competitors, "build", build)

@@ -178,7 +178,7 @@ def test_an_empty_batch_normalises_to_an_empty_batch(backend: str) -> None:
     x, ones = np.zeros((0, 2, 3), np.float32), np.ones(3, np.float32)
     k = kernels.serving(x)
     assert k.batch_norm(x, ones, ones, None, None, EPS, None).shape == x.shape
-    x_grad, weight_grad, bias_grad = k.batch_norm_backward(x, x, ones, ones, None, None, EPS, None, False)
+    x_grad, weight_grad, bias_grad = k.batch_norm_backward(x, x, ones, ones, None, None, EPS, "relu", False)
     assert x_grad.shape == x.shape
     np.testing.assert_array_equal([*weight_grad, *bias_grad], np.zeros(6))
     assert k.local_response_norm(x, 3, 1.0, 0.75, 1.0).shape == x.shape

@@ -236,13 +236,21 @@ def test_summary_counts_what_runs_in_training_only(capsys: pytest.CaptureFixture
 
 
 def test_summary_sets_the_papers_table_beside(capsys: pytest.CaptureFixture[str]) -> None:
-    """With what 64 filters of 7x7x3, and 4c's filters, have by hand."""
+    """With what 64 filters of 7x7x3, and the filters of 4c and 5a, have by hand."""
     assert googlenet.main(["summary"]) == 0
     text = capsys.readouterr().out
     rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in text.splitlines() if line.startswith("│")}
-    stem, block = 7 * 7 * 3 * 64, 512 * (128 + 128 + 24 + 64) + 9 * 128 * 256 + 25 * 24 * 64
+    stem = 7 * 7 * 3 * 64
+    of_4c = 512 * (128 + 128 + 24 + 64) + 9 * 128 * 256 + 25 * 24 * 64
+    of_5a = 832 * (256 + 160 + 32 + 128) + 9 * 160 * 320 + 25 * 32 * 128
     assert [cell.strip() for cell in rows["conv1"]] == ["2.7", f"{stem / 1024:.1f}", "-70.6%", "34", "118.0", "-71.2%"]
-    assert [cell.strip() for cell in rows["inception4c"]][:3] == ["463", f"{block / 1024:.1f}", "-6.9%"]
+    blocks = {"inception4c": (463, of_4c / 1024, 100, of_4c * 14 * 14 / 1e6)}
+    blocks["inception5a"] = 1072, of_5a / 1024, 54, of_5a * 7 * 7 / 1e6
+    for name, (weights, counted_weights, products, counted_products) in blocks.items():
+        assert [cell.strip() for cell in rows[name]] == [
+            f"{weights:,}", f"{counted_weights:,.1f}", f"{weights / counted_weights - 1:+.1%}",
+            f"{products}", f"{counted_products:.1f}", f"{products / counted_products - 1:+.1%}",
+        ]  # fmt: skip
     assert rows.keys() >= googlenet.PAPERS_COUNTS.keys()
     for stage, remark in googlenet.PAPERS_SLIPS.items():
         assert f"{stage}: {remark}" in text
