@@ -48,6 +48,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "without label smoothing": ("--label-smoothing", "0"),
     "without weight decay": ("--weight-decay", "0"),
     "without dropout": ("--dropout", "0"),
+    "without holes, smoothing and dropout": ("--erase", "0", "--label-smoothing", "0", "--dropout", "0"),
     "without shifts, holes, smoothing, decay and dropout": (
         "--shift", "0", "--erase", "0", "--label-smoothing", "0", "--weight-decay", "0", "--dropout", "0",
     ),
@@ -66,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train-limit", type=at_least(1), default=15000, metavar="N",
                         help="training images of each run, default 15000")
     parser.add_argument("--image-size", type=at_least(1), metavar="N", help="pixels, default the recipe's")
-    parser.add_argument("--seeds", type=at_least(1), default=1, metavar="N", help="seeds 0 to N - 1, default 1")
+    parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0], metavar="SEED", help="default 0")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE",
                         help=f"where the results are kept, a line each; default {RESULTS}")
     parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="NAME", help=f"of {', '.join(CHANGES)}")
@@ -82,7 +83,7 @@ def main(options: argparse.Namespace) -> int:
     runs: dict[Key, dict[str, Any]] = {
         (name, seed): {"name": name, "arguments": [*SHORT, *length, *change, *seeded(seed)], "recipe": recipe}
         for name, change in CHANGES.items()
-        for seed in range(options.seeds)
+        for seed in options.seeds
     }
 
     def done() -> dict[Key, dict[str, Any]]:
@@ -146,7 +147,7 @@ def print_table(console: Console, records: Mapping[Key, dict[str, Any]]) -> None
             cells += [f"{100 * record[key]:.2f}", difference]
         table.add_row(name, *cells, f"{record['seconds']:.0f}")
     console.print(table)
-    if base := records.get(("best", 0)):
-        right = base["averaged_validation_accuracy"]
+    if shares := [record["averaged_validation_accuracy"] for (name, _), record in records.items() if name == "best"]:
+        right = sum(shares) / len(shares)
         deviation = 100 * (right * (1 - right) / HELD_OUT) ** 0.5
         console.print(f"Which images are held out makes a standard deviation of {deviation:.2f}; seeds come on top.")

@@ -94,7 +94,7 @@ def test_each_seed_is_compared_with_the_recipe_of_that_seed(
     come_to(monkeypatch, 0.9, 0.5, 0.91, 0.53)
     file = tmp_path / "a.jsonl"
     command = ["ablation", "--json", str(file), "--only", "best", "without holes"]
-    assert main([*command, "--seeds", "2"]) == 0
+    assert main([*command, "--seeds", "0", "1"]) == 0
     assert [(record["name"], record["arguments"][-2:]) for record in metrics.read(file)] == [
         ("best", ["--train-limit", "15000"]), ("best", ["--seed", "1"]),
         ("without holes", ["--erase", "0"]), ("without holes", ["--seed", "1"]),
@@ -102,7 +102,10 @@ def test_each_seed_is_compared_with_the_recipe_of_that_seed(
     printed = capsys.readouterr().out.partition("held-out images")[2].splitlines()
     rows = [[cell.strip() for cell in line.strip("│").split("│")][:4] for line in printed if "without holes │" in line]
     assert rows == [["without holes", "0", "91.00", "+1.00"], ["without holes", "1", "53.00", "+3.00"]]
-    assert main(command) == 0, "all of one seed is done, too"
+    assert main(command) == 0, "seed 0 is done"
+    come_to(monkeypatch, 0.9)
+    assert main([*command[:-1], "--seeds", "2"]) == 0
+    assert metrics.read(file)[-1]["arguments"][-2:] == ["--seed", "2"]
 
 
 @pytest.mark.parametrize("other", ["epochs", "recipe"])
