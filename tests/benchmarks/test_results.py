@@ -62,15 +62,19 @@ def test_the_ablations_table_says_what_the_runs_came_to(file: str) -> None:
 
 def test_the_table_of_the_parts_compares_runs_of_one_seed() -> None:
     """The recipe's own runs are two of the other table, where it was not the recipe yet."""
-    earlier = {record["name"]: record for record in map(json.loads, (RESULTS / "ablation-32.jsonl").read_text().splitlines())}
+    earlier, new = (
+        [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
+        for file in ("ablation-32.jsonl", "ablation-parts.jsonl")
+    )
     today = "without mirrored images, shifts half as far"
-    best = {"0": earlier[today], "1": earlier[f"{today}, another seed"]}
+    by_name = {record["name"]: record for record in earlier}
+    best = {"0": by_name[today], "1": by_name[f"{today}, another seed"]}
     columns = ("averaged_validation_accuracy", "validation_accuracy")
     rows = [
         ["none: `best` as it is", seed, *(cell for column in columns for cell in (f"{100 * run[column]:.2f}", ""))]
         for seed, run in best.items()
     ]
-    for record in map(json.loads, (RESULTS / "ablation-parts.jsonl").read_text().splitlines()):
+    for record in new:
         words = record["arguments"]
         seed = words[words.index("--seed") + 1] if "--seed" in words else "0"
         cells = [
