@@ -9,6 +9,7 @@ the recipe's own run of the same seed.
 
 import argparse
 import hashlib
+import itertools
 import json
 import shutil
 import sys
@@ -92,9 +93,9 @@ def main(options: argparse.Namespace) -> int:
         return {key: record for key, run in runs.items() for record in records if run.items() <= record.items()}
 
     sys.argv[0] = "googlenet.py"  # a stopped run says what goes on with it by this name; benchmarks has no --resume
-    for key, run in runs.items():
-        name, seed = key
-        if name not in (options.only or CHANGES) or key in done():
+    for name, seed in itertools.product(options.only or CHANGES, options.seeds):
+        run = runs[name, seed]
+        if (name, seed) in done():
             continue
         console.print(f"{name}, seed {seed}: {' '.join(CHANGES[name]) or 'the recipe as it is'}")
         folder = UNFINISHED / hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]

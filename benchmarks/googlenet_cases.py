@@ -29,7 +29,7 @@ CHANNELS = Spec((192,))
 VIEWS = Spec((BATCH, len(COLUMNS)), "int32")
 AUXILIARY_POOL: dict[str, Any] = {"kernel": (5, 5), "stride": (3, 3), "padding": ((0, 0), (0, 0))}
 DIVISOR = {"count_include_pad": True, "divisor_override": None}
-STATISTICS = {"mean": CHANNELS, "variance": CHANNELS, "weight": CHANNELS}
+NORM: dict[str, Any] = {**dict.fromkeys(("mean", "variance", "weight", "bias"), CHANNELS), "eps": 1e-5}
 RESPONSE = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0}
 
 OTHERS = (
@@ -42,15 +42,10 @@ OTHERS = (
     case("log_softmax", x=LOGITS, axis=1),
     case("log_softmax_backward", grad=LOGITS, output=LOGITS, axis=1),
     case("batch_statistics", x=MAPS),
-    case("batch_norm", x=MAPS, **STATISTICS, bias=CHANNELS, eps=1e-5, activation=None),
-    case("batch_norm", x=MAPS, **STATISTICS, bias=CHANNELS, eps=1e-5, activation="relu"),
-    *(
-        case(
-            "batch_norm_backward", grad=MAPS, x=MAPS, **STATISTICS, bias=CHANNELS, eps=1e-5, activation=activation,
-            training=True,
-        )
-        for activation in (None, "relu")
-    ),
+    case("batch_norm", x=MAPS, **NORM, activation=None),
+    case("batch_norm", x=MAPS, **NORM, activation="relu"),
+    case("batch_norm_backward", grad=MAPS, x=MAPS, **NORM, activation=None, training=True),
+    case("batch_norm_backward", grad=MAPS, x=MAPS, **NORM, activation="relu", training=True),
     case("local_response_norm", x=STEM, **RESPONSE),
     case("local_response_norm_backward", grad=STEM, x=STEM, **RESPONSE),
     case(

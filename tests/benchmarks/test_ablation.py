@@ -126,7 +126,7 @@ def test_what_was_done_otherwise_does_not_count(
 
 def test_a_run_that_fails_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     come_to(monkeypatch, None, 0.9)
-    names = ["without shifts", "without holes"]
+    names = ["without holes", "without shifts"]
     assert main(["ablation", "--json", str(tmp_path / "a.jsonl"), "--only", *names]) == 1
     assert [record["name"] for record in metrics.read(tmp_path / "a.jsonl")] == names[1:]
 
