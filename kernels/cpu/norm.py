@@ -72,7 +72,7 @@ def _sums_rows(numbers: Any, a: Any, b: Any, channels: Any, relu: bool, sums: An
 
 
 @parallel
-def _sums(workers: int, a: Any, b: Any, same: bool, channels: Any, relu: bool, sums: Any, rows: int) -> None:
+def _sums(workers: int, a: Any, b: Any, channels: Any, relu: bool, sums: Any, rows: int) -> None:
     counter = np.zeros(1, np.int64)
     for _ in prange(workers):
         part = next_part(counter)
@@ -82,7 +82,7 @@ def _sums(workers: int, a: Any, b: Any, same: bool, channels: Any, relu: bool, s
                 stop = row + 4 if row + 4 <= end else row + 1
                 some_a, some_b = a[row:stop], b[row:stop]
                 _fetch_ahead(some_a)
-                if not same:
+                if some_b.ctypes.data != some_a.ctypes.data:  # statistics hand in x twice
                     _fetch_ahead(some_b)
                 if stop == row + 4:
                     _sums_rows((0, 1, 2, 3), some_a, some_b, channels, relu, sums[part])
@@ -99,11 +99,11 @@ def _channel_sums(a: Array, b: Array, relu: bool, *channels: Array) -> Array:
     (b - b_centre) * scale + bias.
     """
     width = a.shape[1]
-    together, same = rows_together(*a.shape), a is b
+    together = rows_together(*a.shape)
     a, b = as_rows(a, together), as_rows(b, together)  # (M, C) -> (M/t, t*C)
     length, parts = in_parts(a, MOST_SUMS)
     sums = np.zeros((parts, 2, a.shape[1]))
-    _sums(a, b, same, _of_channels(together, *channels), relu, sums, length)
+    _sums(a, b, _of_channels(together, *channels), relu, sums, length)
     total: Array = sums.sum(axis=0).reshape(2, together, width).sum(axis=1)  # (2, t*C) -> (2, t, C) -> (2, C)
     return total
 
