@@ -54,6 +54,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
         "--shift", "0", "--erase", "0", "--label-smoothing", "0", "--weight-decay", "0", "--dropout", "0",
     ),
     "half the learning rate": ("--lr", "0.001"),
+    "a constant learning rate": ("--schedule", "constant"),
     "momentum at 0.1 for AdamW": ("--optimizer", "sgd", "--lr", "0.1", "--weight-decay", "5e-4"),
     "auxiliary classifiers": ("--aux", "--image-size", "65"),
     "images of 48x48": ("--image-size", "48"),
