@@ -61,15 +61,16 @@ def test_the_ablations_table_says_what_the_runs_came_to(file: str) -> None:
     assert rows == expected
 
 
-def test_the_table_of_the_parts_compares_runs_of_one_seed() -> None:
-    """The recipe's own runs with the first two seeds are of the other table, where it was not the recipe yet."""
+@pytest.mark.parametrize("file", ["ablation-parts.jsonl", "ablation-schedule.jsonl"])
+def test_the_tables_around_todays_recipe_compare_runs_of_one_seed(file: str) -> None:
+    """Of the parts' own runs two are of the other table, where today's recipe was not the recipe yet."""
     earlier, new = (
-        [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
-        for file in ("ablation-32.jsonl", "ablation-parts.jsonl")
+        [json.loads(line) for line in (RESULTS / name).read_text().splitlines()]
+        for name in ("ablation-32.jsonl", file)
     )
     today = "without mirrored images, shifts half as far"
     by_name = {record["name"]: record for record in earlier}
-    by_seed = {"0": by_name[today], "1": by_name[f"{today}, another seed"]}
+    by_seed = {"0": by_name[today], "1": by_name[f"{today}, another seed"]} if "parts" in file else {}
     columns = ("averaged_validation_accuracy", "validation_accuracy")
     by_seed |= {seed_of(record): record for record in new if record["name"] == "best"}
     rows = [
@@ -84,7 +85,7 @@ def test_the_table_of_the_parts_compares_runs_of_one_seed() -> None:
                 for cell in (f"{100 * record[column]:.2f}", f"{100 * (record[column] - base[column]):+.2f}")
             ]
             rows.append([record["name"], seed_of(record), *cells])
-    table = re.search(r"(?:^\|.*\n)+", TEXT.partition("](ablation-parts.jsonl)")[2], re.M)
+    table = re.search(r"(?:^\|.*\n)+", TEXT.partition(f"]({file})")[2], re.M)
     assert table is not None
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]] == rows
 
