@@ -46,50 +46,46 @@ def test_the_table_says_what_the_run_came_to(name: str) -> None:
     assert f"{sum(epoch['seconds'] for epoch in epochs):,.0f}" in row
 
 
-@pytest.mark.parametrize("file", ["ablation-15000.jsonl", "ablation-32.jsonl"])
-def test_the_ablations_table_says_what_the_runs_came_to(file: str) -> None:
-    """The first table after the file is named. In per cent, with the differences to the recipe as it is."""
-    records = [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
-    columns = ("averaged_validation_accuracy", "validation_accuracy")
-    best, *others = [[record["name"], *(100 * record[column] for column in columns)] for record in records]
-    expected = [["none: `best` as it was", f"{best[1]:.2f}", "", f"{best[2]:.2f}", ""]]
-    for name, averaged, raw in others:
-        expected.append([name, f"{averaged:.2f}", f"{averaged - best[1]:+.2f}", f"{raw:.2f}", f"{raw - best[2]:+.2f}"])
-    table = re.search(r"(?:^\|.*\n)+", TEXT.partition(f"]({file})")[2], re.M)
-    assert table is not None
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
-    assert rows == expected
+def records(file: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
 
 
-@pytest.mark.parametrize("file", ["ablation-parts.jsonl", "ablation-schedule.jsonl"])
-def test_the_tables_around_todays_recipe_compare_runs_of_one_seed(file: str) -> None:
-    """Of the parts' own runs two are of the other table, where today's recipe was not the recipe yet."""
-    earlier, new = (
-        [json.loads(line) for line in (RESULTS / name).read_text().splitlines()]
-        for name in ("ablation-32.jsonl", file)
-    )
-    today = "without mirrored images, shifts half as far"
-    by_name = {record["name"]: record for record in earlier}
-    by_seed = {"0": by_name[today], "1": by_name[f"{today}, another seed"]} if "parts" in file else {}
-    columns = ("averaged_validation_accuracy", "validation_accuracy")
-    by_seed |= {seed_of(record): record for record in new if record["name"] == "best"}
-    rows = [
-        ["none: `best` as it is", seed, *(cell for column in columns for cell in (f"{100 * run[column]:.2f}", ""))]
-        for seed, run in by_seed.items()
-    ]
-    for record in new:
-        if record["name"] != "best":
-            base = by_seed[seed_of(record)]
-            cells = [
-                cell for column in columns
-                for cell in (f"{100 * record[column]:.2f}", f"{100 * (record[column] - base[column]):+.2f}")
-            ]
-            rows.append([record["name"], seed_of(record), *cells])
+def table_of(file: str) -> list[list[str]]:
+    """The cells of the first table after the file is named."""
     table = re.search(r"(?:^\|.*\n)+", TEXT.partition(f"]({file})")[2], re.M)
     assert table is not None
-    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]] == rows
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
+
+
+def cells(run: dict[str, Any], base: dict[str, Any] | None = None) -> list[str]:
+    """Averaged and raw accuracy in per cent, each with its difference to the base's."""
+    found = []
+    for column in ("averaged_validation_accuracy", "validation_accuracy"):
+        own = 100 * run[column]
+        found += [f"{own:.2f}", f"{own - 100 * base[column]:+.2f}" if base else ""]
+    return found
 
 
 def seed_of(record: dict[str, Any]) -> str:
     words: list[str] = record["arguments"]
     return words[words.index("--seed") + 1] if "--seed" in words else "0"
+
+
+@pytest.mark.parametrize("file", ["ablation-15000.jsonl", "ablation-32.jsonl"])
+def test_the_ablations_table_says_what_the_runs_came_to(file: str) -> None:
+    best, *others = records(file)
+    rows = [["none: `best` as it was", *cells(best)], *([run["name"], *cells(run, best)] for run in others)]
+    assert table_of(file) == rows
+
+
+@pytest.mark.parametrize("file", ["ablation-parts.jsonl", "ablation-schedule.jsonl"])
+def test_the_tables_around_todays_recipe_compare_runs_of_one_seed(file: str) -> None:
+    """Of the parts' own runs two are of the other table, where today's recipe was not the recipe yet."""
+    today = "without mirrored images, shifts half as far"
+    by_name = {run["name"]: run for run in records("ablation-32.jsonl")}
+    best = {"0": by_name[today], "1": by_name[f"{today}, another seed"]} if "parts" in file else {}
+    best |= {seed_of(run): run for run in records(file) if run["name"] == "best"}
+    rows = [["none: `best` as it is", seed, *cells(run)] for seed, run in best.items()]
+    changed = [run for run in records(file) if run["name"] != "best"]
+    rows += [[run["name"], seed_of(run), *cells(run, best[seed_of(run)])] for run in changed]
+    assert table_of(file) == rows
