@@ -335,7 +335,7 @@ MUTANTS = [
     ),
     Mutant(
         "averaged weights of another run are tested", "minigrad/commands/trained.py",
-        "bool(config.averaging) and not raw and", "not raw and",
+        "elif config.averaging and (run", "elif (run",
         "tests/minigrad/commands/test_evaluate.py::test_averaged_weights_that_are_not_the_runs_are_left_alone",
     ),
     Mutant(

@@ -71,11 +71,9 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     _, (images, labels), kind = data_of(data, tested)
     there = device.to(images, place), device.to(labels, place)
     results, ways = [], set()
-    for run, (config, model, is_average) in zip(options.runs, models, strict=True):
-        if is_average:
-            console.print(f"{run}: averaged weights; --raw tests those of the last step")
-        elif config.averaging and not options.raw:
-            console.print(f"{run}: the weights of the last step, for there are no averaged ones yet")
+    for run, (config, model, weights) in zip(options.runs, models, strict=True):
+        if weights:
+            console.print(f"{run}: {weights}")
         views = tta_views(*images.shape, with_mirrored=config.flip) if options.tta else [None]
         ways.add(len(views))
         remedy = "use --device cpu" if place != device.CPU else "a smaller network, or smaller images, need less"

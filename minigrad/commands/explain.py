@@ -83,7 +83,9 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
         if beside:
             names = ", ".join("--" + name.replace("_", "-") for name in sorted(beside))
             p.error(f"RUN has its own settings; not allowed beside it: {names}")
-        config, model, _ = load_trained(builder, options.run, place, options.raw)
+        config, model, weights = load_trained(builder, options.run, place, options.raw)
+        if weights:
+            console.print(f"{options.run}: {weights}")
     else:
         config = recipes.settings(builder, settings.pop("recipe", Config.recipe), settings)
         minigrad.manual_seed(config.seed)

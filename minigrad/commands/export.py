@@ -34,7 +34,7 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
                    "must be the same, and logits, as a share of the largest, within 0.0001")
     p.add_argument("--data-dir", type=shown_path, metavar="DIR", help="folder with the four IDX files, for --check")
     options = p.parse_args(arguments)
-    config, model, is_average = load_trained(builder, options.run, device.CPU, options.raw)
+    config, model, weights = load_trained(builder, options.run, device.CPU, options.raw)
     shape = (config.in_channels, config.image_size, config.image_size)
     size = " x ".join(map(str, shape))
     mean, std = normalization(config.normalized)
@@ -44,8 +44,9 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     )
     properties = {"mean": str(mean), "std": str(std), "class_names": json.dumps(CLASS_NAMES)}
     save_onnx(model, options.file, shape, description, properties)
-    kind = ", averaged weights" if is_average else ""
-    print(f"{options.file}: {config.network}{kind}, images (N x {size}) -> logits (N x {config.num_classes})")
+    if weights:
+        print(f"{options.run}: {weights}")
+    print(f"{options.file}: {config.network}, images (N x {size}) -> logits (N x {config.num_classes})")
     return check(options.file, model, config, load(options.data_dir)) if options.check else 0
 
 

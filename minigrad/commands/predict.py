@@ -35,9 +35,9 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     options = p.parse_args(arguments)
     console = plain_console()
     place = chosen_device(options.device, console)
-    config, model, is_average = load_trained(builder, options.run, place, options.raw)
-    if is_average:
-        console.print(f"{options.run}: averaged weights")
+    config, model, weights = load_trained(builder, options.run, place, options.raw)
+    if weights:
+        console.print(f"{options.run}: {weights}")
     status = 0
     for path in options.images:
         try:

@@ -36,12 +36,11 @@ class Stage(NamedTuple):
 
 class Published(NamedTuple):
     """What a paper's table says of a stage, beside what was counted: weights in units of 1,024, multiply-adds in
-    millions; and why they differ, if they do."""
+    millions."""
 
     name: str
     weights: tuple[float, float]
     multiply_adds: tuple[float, float]
-    remark: str
 
 
 class MultiplyAdds(Observer):
@@ -83,15 +82,15 @@ def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
     ]
 
 
-def beside_the_paper(builder: Builder) -> list[Published]:
+def beside_the_paper(builder: Builder) -> tuple[list[Published], Sequence[str]]:
     """The paper's figures beside those of the network for 3x224x224 and 1000 classes, which are counted.
 
     The figures are the network's attribute `published`: weights and multiply-adds by stage, or several stages with
-    commas between, and remarks on some. Networks without it have no lines.
+    commas between, and remarks on where they differ, which are returned too. Networks without it have neither.
     """
-    counts, remarks = getattr(builder, "published", ({}, {}))
+    counts, remarks = getattr(builder, "published", ({}, ()))
     if not counts:
-        return []
+        return [], remarks
     model = builder(in_channels=3, num_classes=1000, image_size=224)
     of_stage = {stage.name: stage for stage in stages(model, 3, 224)}
     weights = {
@@ -103,8 +102,8 @@ def beside_the_paper(builder: Builder) -> list[Published]:
         parts = name.split(", ")
         counted = sum(weights[part] for part in parts) / 1024, sum(of_stage[part].multiply_adds for part in parts) / 1e6
         first, second = zip(papers, counted, strict=True)
-        lines.append(Published(name, first, second, remarks.get(name, "")))
-    return lines
+        lines.append(Published(name, first, second))
+    return lines, remarks
 
 
 def main(builder: Builder, arguments: Sequence[str]) -> int:
@@ -132,8 +131,11 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     table.add_row("total", "", *(f"{total:,}" for total in totals))
     console = plain_console()
     console.print(table)
-    if lines := beside_the_paper(builder):
+    lines, remarks = beside_the_paper(builder)
+    if lines:
         _print_beside_the_paper(console, lines)
+    for remark in remarks:
+        console.print(remark)
     return 0
 
 
@@ -147,6 +149,3 @@ def _print_beside_the_paper(console: Console, lines: list[Published]) -> None:
             cells += [f"{papers:,g}", f"{counted:,.1f}", f"{papers / counted - 1:+.1%}"]
         table.add_row(line.name, *cells)
     console.print(table)
-    for line in lines:
-        if line.remark:
-            console.print(f"{line.name}: {line.remark}")

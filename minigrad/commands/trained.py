@@ -12,11 +12,12 @@ from minigrad.training.config import Builder, Config
 
 
 class Trained(NamedTuple):
-    """A run's model, in evaluation mode, with its settings. averaged: whether its weights are the averaged ones."""
+    """A run's model, in evaluation mode, with its settings. weights: which of the run's it has, if it has averaged ones
+    too, or should have; "" for the only ones."""
 
     config: Config
     model: Module
-    averaged: bool
+    weights: str
 
 
 def add_raw(p: argparse.ArgumentParser) -> None:
@@ -32,9 +33,15 @@ def load_trained(builder: Builder, run: Path, place: str, raw: bool = False, wor
     """
     config = config_of_rank_0(world, lambda: Config.load(run, builder.__name__))
     model = config.build_model(builder).to(place).eval()
-    has_average = bool(config.averaging) and not raw and (run / averaged.NAME).exists()
+    weights, name = "", checkpoint.NAME
+    if config.averaging and raw:
+        weights = "the weights of the last step"
+    elif config.averaging and (run / averaged.NAME).exists():
+        weights, name = "averaged weights; --raw takes those of the last step", averaged.NAME
+    elif config.averaging:
+        weights = "the weights of the last step, for there are no averaged ones yet"
     if world.rank == 0:
-        checkpoint.load_model(run / (averaged.NAME if has_average else checkpoint.NAME), model)
+        checkpoint.load_model(run / name, model)
     for array in model.state_arrays().values():
         world.broadcast(array)
-    return Trained(config, model, has_average)
+    return Trained(config, model, weights)

@@ -1,4 +1,4 @@
-"""The evaluate and summary commands."""
+"""The evaluate command."""
 
 import io
 import json
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import googlenet
 from minigrad import device
 from minigrad.commands import run
 from minigrad.data import CLASS_NAMES, FashionMNIST
@@ -209,11 +208,6 @@ def test_a_gallery_shows_the_most_confident_mistakes(
         np.testing.assert_array_equal(axes.images[0].get_array(), cut_data.test_images[index])
 
 
-def test_a_gallery_of_few_mistakes_leaves_places_empty(tmp_path: Path, cut_data: FashionMNIST) -> None:
-    plots.gallery(tmp_path / "one.png", cut_data.test_images[:2], np.array([0, 1]), np.eye(10)[[0, 2]], CLASS_NAMES)
-    assert (tmp_path / "one.png").stat().st_size > 1000
-
-
 def test_evaluate_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made_run(tmp_path / "run", 0)
     assert run(SmallNet, ["evaluate", str(tmp_path / "run"), str(tmp_path / "nowhere"), "--device", "cpu"]) == 1
@@ -223,37 +217,6 @@ def test_evaluate_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"broken")
     assert run(SmallNet, ["evaluate", str(tmp_path / "run"), "--device", "cpu"]) == 1
     assert "not a readable safetensors file" in capsys.readouterr().err
-
-
-def test_summary_counts_what_runs_in_training_only(capsys: pytest.CaptureFixture[str]) -> None:
-    assert googlenet.main(["summary", "--aux"]) == 0
-    text = capsys.readouterr().out
-    for head in ("aux1", "aux2"):
-        (line,) = [line for line in text.splitlines() if head in line]
-        assert "in training only" in line
-        assert line.split("│")[-2].strip() == "-", "what has not run is not free"
-    assert "6,395,598" in text
-
-
-def test_summary_sets_the_papers_table_beside(capsys: pytest.CaptureFixture[str]) -> None:
-    """With what 64 filters of 7x7x3, and the filters of 4c and 5a, have by hand."""
-    assert googlenet.main(["summary"]) == 0
-    text = capsys.readouterr().out
-    rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in text.splitlines() if line.startswith("│")}
-    stem = 7 * 7 * 3 * 64
-    of_4c = 512 * (128 + 128 + 24 + 64) + 9 * 128 * 256 + 25 * 24 * 64
-    of_5a = 832 * (256 + 160 + 32 + 128) + 9 * 160 * 320 + 25 * 32 * 128
-    assert [cell.strip() for cell in rows["conv1"]] == ["2.7", f"{stem / 1024:.1f}", "-70.6%", "34", "118.0", "-71.2%"]
-    blocks = {"inception4c": (463, of_4c / 1024, 100, of_4c * 14 * 14 / 1e6)}
-    blocks["inception5a"] = 1072, of_5a / 1024, 54, of_5a * 7 * 7 / 1e6
-    for name, (weights, counted_weights, products, counted_products) in blocks.items():
-        assert [cell.strip() for cell in rows[name]] == [
-            f"{weights:,}", f"{counted_weights:,.1f}", f"{weights / counted_weights - 1:+.1%}",
-            f"{products}", f"{counted_products:.1f}", f"{products / counted_products - 1:+.1%}",
-        ]  # fmt: skip
-    assert rows.keys() >= googlenet.PAPERS_COUNTS.keys()
-    for stage, remark in googlenet.PAPERS_SLIPS.items():
-        assert f"{stage}: {remark}" in text
 
 
 @pytest.mark.parametrize("words", [["evaluate", "RUN", "--gallery"], ["export", "RUN"]])
@@ -280,10 +243,3 @@ def test_full_memory_is_one_line(
         assert re.fullmatch("error: memory is full. Unable to allocate 4.88 PiB; .*\n", capsys.readouterr().err)
     assert run(SmallNet, ["summary"]) == 1
     assert "memory is full" in capsys.readouterr().err
-
-
-def test_summary_prints_the_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert googlenet.main(["summary", "--image-size", "224", "--in-channels", "3", "--num-classes", "1000"]) == 0
-    text = capsys.readouterr().out
-    for part in ("64 x 112 x 112", "192 x 28 x 28", "1024 x 7 x 7", "1024 x 1 x 1", "6,998,552"):
-        assert part in text

@@ -44,3 +44,15 @@ def test_a_confusion_matrix_has_its_counts_in_their_places(figures: list[Any]) -
     assert axes.images[0].get_array().tolist() == [[0.75, 0, 0.25], [0, 0, 0], [0, 0, 1]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     assert [text.get_text() for text in axes.get_yticklabels()] == ["bag", "coat", "shirt"]
+
+
+def test_a_gallery_of_few_mistakes_leaves_places_empty(figures: list[Any]) -> None:
+    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    plots.gallery(Path("unused"), images, np.array([0, 1]), np.eye(3)[[0, 2]], ["bag", "coat", "shirt"])
+    (figure,) = figures
+    assert figure.get_suptitle() == "1 of 1 mistakes in 2 images, the most confident first"
+    first, *rest = figure.axes
+    assert first.get_title() == "coat →\nshirt 1.00"
+    np.testing.assert_array_equal(first.images[0].get_array(), images[1])
+    assert len(rest) == 29
+    assert not any(axes.images or axes.get_title() or axes.axison for axes in rest)
