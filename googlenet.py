@@ -186,8 +186,8 @@ class GoogLeNet(nn.Module):
         init: Literal["kaiming", "xavier"] = "kaiming", variant: Literal["paper", "torchvision"] = "paper",
     ) -> None:
         super().__init__()
-        if image_size < 1:
-            raise ValueError(f"image_size: given {image_size}, expected at least 1 pixel")
+        if not isinstance(image_size, int) or image_size < 1:
+            raise ValueError(f"image_size: given {image_size!r}, expected an integer of at least 1")
         norms, inits = (None, "batch", "none"), ("kaiming", "xavier")
         known = {"norm": (norm, norms), "init": (init, inits), "variant": (variant, VARIANTS)}
         for name, (value, values) in known.items():

@@ -2,9 +2,9 @@
 
 A short run for every part that is left out or exchanged, the same but for that and what it cannot do without, such as
 a lower rate where nothing is normalised. Test images are not looked at. It may be stopped at any time: what is done
-already is not done again, and the run that was stopped goes on from its checkpoint. What was done with other settings
-is not counted. Chance makes much of what two runs differ by: --seeds does all with several, and each is compared with
-the recipe's own run of the same seed.
+already is not done again, and the run that was stopped goes on from its checkpoint. What was done with another recipe
+or other options is not counted. Chance makes much of what two runs differ by: --seeds does all with several, and each
+is compared with the recipe's own run of the same seed.
 """
 
 import argparse

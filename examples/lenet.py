@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """LeNet-5 (Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998), in its usual modern form.
 
-    python examples/lenet.py --image-size 28   train on Fashion-MNIST
-    python examples/lenet.py evaluate RUN      test a trained model
-    python examples/lenet.py summary           follow the shapes through the network
+    python examples/lenet.py                train on Fashion-MNIST
+    python examples/lenet.py evaluate RUN   test a trained model
+    python examples/lenet.py summary        follow the shapes through the network
 
 Two convolutions that are each followed by a pool, then three linear layers: what all later networks vary. The layers
 and their sizes are the paper's (section II.B, figure 2). What stands inside them is not:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A small residual network (K. He et al., "Deep residual learning for image recognition", 2015).
 
-    python examples/small_resnet.py --image-size 28   train on Fashion-MNIST
-    python examples/small_resnet.py evaluate RUN      test a trained model
-    python examples/small_resnet.py summary           follow the shapes through the network
+    python examples/small_resnet.py                train on Fashion-MNIST
+    python examples/small_resnet.py evaluate RUN   test a trained model
+    python examples/small_resnet.py summary        follow the shapes through the network
 
 Its form is that of section 4.2, for small images, with n = 2: a convolution, three stages of n blocks, a global
 average, a linear layer; 6n + 2 = 14 layers with weights. A block learns what to add to its input, and through the

@@ -94,8 +94,9 @@ def test_summary_counts_multiply_adds(size: int, millions: int) -> None:
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"x: given shape \(2, 1, 64, 64\), expected \(N, 1, 96, 96\)"):
         GoogLeNet()(Tensor(pictures(2, 64).astype(np.float32)))
-    with pytest.raises(ValueError, match="image_size: given 0"):
-        GoogLeNet(image_size=0)
+    for size in (0, 32.5):
+        with pytest.raises(ValueError, match=f"image_size: given {size}, expected an integer of at least 1"):
+            GoogLeNet(image_size=size)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="image_size: given 14, too small"):
         GoogLeNet(image_size=14, variant="torchvision")
     GoogLeNet(image_size=15, variant="torchvision").eval()(Tensor(pictures(1, 15).astype(np.float32)))

@@ -4,10 +4,11 @@ import argparse
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from minigrad.commands.arguments import at_least, rate, share
-from minigrad.training.config import OPTIMIZERS, SCHEDULES, Builder, Config
+from minigrad.training.config import OPTIMIZERS, SCHEDULES, Builder, Config, ConfigError
 from minigrad.training.recipes import RECIPES, own_image_size
 
 GIVEN_BY_CONFIG = ("in_channels", "num_classes", "image_size")
@@ -51,21 +52,23 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
 
 
 def add_options_of(builder: Builder, p: argparse.ArgumentParser) -> None:
-    """Options for what the network's constructor takes of its own, with what its class says of them."""
+    """Options for what the network's constructor takes of its own, with what its class says of them. ConfigError if
+    the command has an option of that name."""
     kinds = options_of(builder)
     if not kinds:
         return
     network = p.add_argument_group("options of the network", f"of the constructor of {builder.__name__}")
     help_texts = help_of(builder, list(kinds))
     for name, kind in kinds.items():
-        flag, text = "--" + name.replace("_", "-"), help_texts.get(name)
+        takes: dict[str, Any] = {"type": kind, "metavar": {int: "N", float: "F", str: "TEXT"}.get(kind)}
         if kind is bool:
-            network.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-        elif choices := literals(kind):
-            network.add_argument(flag, choices=choices, help=text)
-        else:
-            number, metavar = (float, "F") if float in (kind, *get_args(kind)) else (int, "N")
-            network.add_argument(flag, type=number, metavar=metavar, help=text)
+            takes = {"action": argparse.BooleanOptionalAction}
+        elif isinstance(kind, tuple):
+            takes = {"choices": kind}
+        try:
+            network.add_argument("--" + name.replace("_", "-"), help=help_texts.get(name), **takes)
+        except argparse.ArgumentError:
+            raise ConfigError(f"{builder.__name__}: {name}: this command has an option of that name") from None
 
 
 def help_of(builder: Builder, names: Sequence[str]) -> dict[str, str]:
@@ -80,16 +83,27 @@ def help_of(builder: Builder, names: Sequence[str]) -> dict[str, str]:
 
 
 def options_of(builder: Builder) -> dict[str, Any]:
-    """Names and types of what the network's constructor takes besides what Config gives every network."""
+    """Names and kinds (see `kind_of`) of what the network's constructor takes besides what Config gives every network.
+
+    What is of another type, or of none that it tells, is no option.
+    """
     hints = get_type_hints(builder.__init__)  # type: ignore[misc]
     names = inspect.signature(builder).parameters
-    return {name: hints[name] for name in names if name not in GIVEN_BY_CONFIG}
+    kinds = {name: kind_of(hints.get(name)) for name in names if name not in GIVEN_BY_CONFIG}
+    return {name: kind for name, kind in kinds.items() if kind}
 
 
-def literals(kind: Any) -> list[str]:
-    """The words that a type of Literals allows."""
-    alternatives = [kind] if get_origin(kind) is Literal else get_args(kind)
-    return [word for each in alternatives if get_origin(each) is Literal for word in get_args(each)]
+def kind_of(hint: Any) -> type | tuple[str, ...] | None:
+    """What an option of this type takes: bool, int, float or str, or one of a Literal's words. The type may allow None
+    besides. Returns None if it is another one."""
+    allowed = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint]) - {NoneType}
+    if allowed == {int, float}:
+        return float
+    only = allowed.pop() if len(allowed) == 1 else None
+    words = get_args(only) if get_origin(only) is Literal else ()
+    if words and all(isinstance(word, str) for word in words):
+        return words
+    return only if only in (bool, int, float, str) else None
 
 
 def given(options: argparse.Namespace, builder: Builder) -> dict[str, Any]:

@@ -5,6 +5,7 @@ so a run that stopped anywhere can go on as if it had not, and it does not matte
 """
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -59,8 +60,9 @@ class Augmentation:
         The images are image_height x image_width, and become out_size x out_size. Raises ValueError where an argument
         is out of range.
         """
-        for name, value in (("count", count), ("seed", seed), ("epoch", epoch)):
-            check_integer(name, value, at_least=0)
+        check_integer("count", count, at_least=0)
+        check_integer("seed", seed, at_least=0, below=2**64)
+        check_integer("epoch", epoch, at_least=0, below=2**64 - FIRST_CALL)
         for name, value in (("image_height", image_height), ("image_width", image_width), ("out_size", out_size)):
             check_integer(name, value, at_least=1)
         if self.shift >= min(image_height, image_width):
@@ -104,4 +106,4 @@ def _rectangles(uniform: Array, height: int, width: int, share: tuple[float, flo
 
 def _is_number(value: object) -> bool:
     """Whether it is a number and not True, which counts as 1: who writes crop=True wants crops, and 1 is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -22,10 +22,11 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits `count` images: a permutation of 0 to count - 1, shape (count,), int64.
 
     It follows from the arguments alone, so a run that stopped anywhere can go on as if it had not.
-    Raises ValueError where one of them is negative.
+    Raises ValueError where one of them is negative, or the seed or the epoch has more than 64 bits.
     """
-    for name, value in (("count", count), ("seed", seed), ("epoch", epoch)):
-        check_integer(name, value, at_least=0)
+    check_integer("count", count, at_least=0)
+    check_integer("seed", seed, at_least=0, below=2**64)
+    check_integer("epoch", epoch, at_least=0, below=2**64)
     key = np.array([seed, epoch], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key)).permutation(count)
 
@@ -125,10 +126,12 @@ def _checked_views(views: np.ndarray | None, images: np.ndarray) -> np.ndarray |
     return device.beside(images, views)
 
 
-def check_integer(name: str, value: int, at_least: int) -> None:
-    """ValueError unless `value`, which the message calls `name`, is an integer of at least so much (True is none)."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise ValueError(f"{name}: given {value!r}, expected an integer of at least {at_least}")
+def check_integer(name: str, value: int, at_least: int, below: int | None = None) -> None:
+    """ValueError unless `value`, which the message calls `name`, is an integer of that range (True is none)."""
+    fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not fits or value < at_least or (below is not None and value >= below):
+        most = "" if below is None else f", and below {below}"
+        raise ValueError(f"{name}: given {value!r}, expected an integer of at least {at_least}{most}")
 
 
 def _describe(array: np.ndarray) -> str:

@@ -31,9 +31,9 @@ def save_onnx(
 
     The model is on the CPU, in float32. description, properties: for who reads the file. Needs the `onnx` library.
 
-    ExportError if weights are not float32, if an operation has no translation, or if the network computes something
-    past its operations (with `tensor.data`, say), which the file would keep as it was for one batch. OSError leaves the
-    old file as it was.
+    ExportError if weights are not float32, if the network refuses such images, if an operation has no translation, or
+    if the network computes something past its operations (with `tensor.data`, say), which the file would keep as it was
+    for one batch. OSError leaves the old file as it was.
     """
     try:
         import onnx
@@ -74,7 +74,12 @@ def _recorded(model: Module, image_shape: tuple[int, int, int], batch: int) -> t
     images = nchw(np.random.default_rng(batch).standard_normal((batch, *size, channels), np.float32))
     graph = Graph(model, images, TRANSLATORS)
     with modes_kept(model), no_grad(), observe(graph):
-        logits = model.eval()(Tensor(images))
+        try:
+            logits = model.eval()(Tensor(images))
+        except ExportError:
+            raise
+        except ValueError as error:
+            raise ExportError(f"image_shape: given {image_shape}, which the network refuses: {error}") from error
     graph.result(logits)
     return graph, logits.shape
 

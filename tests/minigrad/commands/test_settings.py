@@ -10,7 +10,7 @@ import pytest
 
 from minigrad import Tensor, functional as F, nn
 from minigrad.commands import run
-from minigrad.commands.settings import help_of, literals, options_of
+from minigrad.commands.settings import help_of, kind_of, options_of
 from minigrad.data import FashionMNIST
 from minigrad.training import checkpoint
 from minigrad.training.config import Config
@@ -100,10 +100,46 @@ def help_shown(builder: type, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_types_of_words() -> None:
-    assert literals(Literal["a", "b"]) == ["a", "b"]
-    assert literals(Literal["a", "b"] | None) == ["a", "b"]
-    assert literals(int) == literals(float | None) == []
+@pytest.mark.parametrize(
+    ("hint", "kind"),
+    [
+        (bool, bool), (bool | None, bool), (int, int), (float | None, float), (int | float, float), (str, str),
+        (Literal["a", "b"], ("a", "b")), (Literal["a", "b"] | None, ("a", "b")),
+        (Literal[1, 2], None), (list[int], None), (int | str, None), (None, None), (type, None),
+    ],
+)  # fmt: skip
+def test_what_an_option_of_a_type_takes(hint: Any, kind: Any) -> None:
+    assert kind_of(hint) == kind
+
+
+def test_a_network_of_a_users_own_has_the_options_that_can_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of words, too; of lists, and of what has no type, the default stays."""
+
+    class Own(SmallNet):
+        def __init__(
+            self, in_channels: int, num_classes: int, image_size: int, words: str = "", bias: bool | None = None,
+            sizes: list[int] = [3],  # noqa: B006
+            anything=None,  # type: ignore[no-untyped-def]
+        ) -> None:
+            super().__init__(in_channels, num_classes, image_size)
+            assert (sizes, anything) == ([3], None)
+
+    assert train(tmp_path, "--words", "none", "--no-bias", builder=Own) == 0
+    assert config(tmp_path)["model"] == {"words": "none", "bias": False}
+    with pytest.raises(SystemExit):
+        train(tmp_path, "--sizes", "3", builder=Own)
+    assert "unrecognized arguments: --sizes 3" in capsys.readouterr().err
+
+
+def test_an_option_of_the_network_with_the_name_of_another_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class Seeded(SmallNet):
+        def __init__(self, in_channels: int, num_classes: int, image_size: int, seed: int = 0) -> None:
+            super().__init__(in_channels, num_classes, image_size)
+
+    assert run(Seeded, ["--device", "cpu"]) == 1
+    assert capsys.readouterr().err == "error: Seeded: seed: this command has an option of that name\n"
 
 
 def test_the_losses_of_all_classifiers_are_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

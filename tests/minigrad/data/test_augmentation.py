@@ -175,6 +175,18 @@ def test_wrong_arguments_are_refused(name):
         EVERYTHING.views(**(arguments | {name: -1}))
 
 
+@pytest.mark.parametrize(("name", "largest"), [("seed", 2**64 - 1), ("epoch", 2**63 - 1)])
+def test_what_counts_has_64_bits(name, largest):
+    arguments = {"count": 5, "image_height": 28, "image_width": 28, "out_size": 96, "seed": 0, "epoch": 0}
+    assert not np.array_equal(EVERYTHING.views(**(arguments | {name: largest})), EVERYTHING.views(**arguments))
+    with pytest.raises(ValueError, match=f"{name}: given {largest + 1}, expected .* and below {largest + 1}"):
+        EVERYTHING.views(**(arguments | {name: largest + 1}))
+
+
+def test_shares_may_be_numpys_numbers():
+    assert Augmentation(crop=np.float32(0.5), erase=np.float64(0.25)) == Augmentation(crop=0.5, erase=0.25)
+
+
 def test_nothing_would_be_left_of_an_image_moved_by_its_side():
     with pytest.raises(ValueError, match="shift: given 20, expected less than the 28x20 images"):
         Augmentation(shift=20).views(3, 28, 20, 28, seed=0, epoch=0)

@@ -43,6 +43,8 @@ def test_seeds_and_epochs_give_different_orders():
         ((-1, 0, 0), "count: given -1, expected an integer of at least 0"),
         ((5, -3, 0), "seed: given -3, expected an integer of at least 0"),
         ((5, 0, 1.5), "epoch: given 1.5, expected an integer of at least 0"),
+        ((5, 2**64, 0), f"seed: given {2**64}, expected an integer of at least 0, and below {2**64}"),
+        ((5, 0, 2**64), f"epoch: given {2**64}, expected an integer of at least 0, and below {2**64}"),
     ],
 )
 def test_an_order_of_wrong_arguments_is_refused(arguments, message):

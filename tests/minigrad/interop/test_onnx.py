@@ -186,6 +186,13 @@ def test_other_dtypes_are_refused(tmp_path: Path) -> None:
         save_onnx(GoogLeNet(image_size=32).to(np.float64), tmp_path / "o.onnx", (1, 32, 32))
 
 
+def test_a_shape_that_the_network_refuses_is_named(tmp_path: Path) -> None:
+    message = r"image_shape: given \(1, 33, 33\), which the network refuses: x: given shape"
+    with pytest.raises(ExportError, match=message):
+        save_onnx(GoogLeNet(image_size=32), tmp_path / "o.onnx", (1, 33, 33))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("function", [lambda n, x: x + Tensor(x.data * 2), lambda n, x: F.relu(x) * x.shape[0]])
 def test_what_is_computed_past_the_operations_is_noticed(function: Any, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="computes with its images, or their number, past its operations"):
