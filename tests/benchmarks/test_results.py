@@ -46,6 +46,17 @@ def test_the_table_says_what_the_run_came_to(name: str) -> None:
     assert f"{sum(epoch['seconds'] for epoch in epochs):,.0f}" in row
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if (RESULTS / name / "evaluate.txt").exists()])
+def test_the_table_says_what_was_printed_of_the_run(name: str) -> None:
+    printed = (RESULTS / name / "evaluate.txt").read_text()
+    by_views = re.search(r"accuracy (0\.\d{4}) on 10000 test images, each seen in \d+ ways", printed)
+    of_onnx = re.search(r"the same class for 10,000 of 10,000 test images, logits at most (\S+) apart", printed)
+    assert by_views is not None
+    assert of_onnx is not None
+    assert f"with `evaluate --tta` {by_views[1]}" in ROWS[name][1]
+    assert of_onnx[1] in TEXT
+
+
 def records(file: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
 
@@ -89,3 +100,13 @@ def test_the_tables_around_todays_recipe_compare_runs_of_one_seed(file: str) -> 
     changed = [run for run in records(file) if run["name"] != "best"]
     rows += [[run["name"], seed_of(run), *cells(run, best[seed_of(run)])] for run in changed]
     assert table_of(file) == rows
+
+
+def test_the_text_says_what_chose_the_optimiser() -> None:
+    """AdamW beside momentum in two lengths of run."""
+    text = " ".join(TEXT.rpartition("What chose the optimiser")[2].split())
+    for file, kinds in (("ablation-sgd.jsonl", (0,)), ("ablation-55000.jsonl", (0, 2))):
+        by_name = {run["name"]: cells(run) for run in records(file)}
+        for kind in kinds:
+            momentum, adamw = by_name["best"][kind], by_name["AdamW at 0.002 for SGD"][kind]
+            assert f"{adamw} where it reached {momentum}" in text
