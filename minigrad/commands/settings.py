@@ -4,11 +4,11 @@ import argparse
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from minigrad.commands.arguments import at_least, rate, share
-from minigrad.training.config import OPTIMIZERS, SCHEDULES, Builder, Config, ConfigError
+from minigrad.training.config import OPTIMIZERS, SCHEDULES, Builder, Config, ConfigError, alternatives
 from minigrad.training.recipes import RECIPES, own_image_size
 
 GIVEN_BY_CONFIG = ("in_channels", "num_classes", "image_size")
@@ -96,7 +96,7 @@ def options_of(builder: Builder) -> dict[str, Any]:
 def kind_of(hint: Any) -> type | tuple[str, ...] | None:
     """What an option of this type takes: bool, int, float or str, or one of a Literal's words. The type may allow None
     besides. Returns None if it is another one."""
-    allowed = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint]) - {NoneType}
+    allowed = alternatives(hint) - {NoneType}
     if allowed == {int, float}:
         return float
     only = allowed.pop() if len(allowed) == 1 else None

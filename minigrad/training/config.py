@@ -1,11 +1,13 @@
 """All that decides a training run, as data: config.json in the run's folder."""
 
 import dataclasses
+import inspect
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 from minigrad import optim, strict_json
 from minigrad.data import CLASS_NAMES, Augmentation
@@ -31,7 +33,6 @@ MOST_NUMBERS = 2**27
 """In a batch of images."""
 MOST_BYTES = 2**20
 """Of a file of settings."""
-
 
 
 class Builder(Protocol):
@@ -128,12 +129,20 @@ class Config:
         return {"image_size": self.image_size, "in_channels": self.in_channels, "normalized": self.normalized}
 
     def build_model(self, builder: Builder) -> Module:
-        """The network with fresh weights. ConfigError if it does not take the options in `model`."""
+        """The network with fresh weights. ConfigError if it does not take the options in `model`, by their names, by
+        their types, or with a ValueError."""
+        shape = {"in_channels": self.in_channels, "num_classes": self.num_classes, "image_size": self.image_size}
+        hints = get_type_hints(builder.__init__)  # type: ignore[misc]
+        for name, value in self.model.items():
+            if not _fits(value, hint := hints.get(name, Any)):
+                raise ConfigError(f"{self.network}: {name}: given {shown(value)}, expected {hint}")
         try:
-            return builder(
-                in_channels=self.in_channels, num_classes=self.num_classes, image_size=self.image_size, **self.model
-            )
-        except (TypeError, ValueError) as error:
+            inspect.signature(builder).bind(**shape, **self.model)
+        except TypeError as error:
+            raise ConfigError(f"{self.network}: {plain(error)}") from None
+        try:
+            return builder(**shape, **self.model)
+        except ValueError as error:
             raise ConfigError(f"{self.network}: {plain(error)}") from error
 
     def build_optimizer(self, model: Module) -> optim.Optimizer:
@@ -188,3 +197,19 @@ class Config:
             return cls(**settings)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
+
+
+def alternatives(hint: Any) -> set[Any]:
+    """The types that a type allows: {int, NoneType} for int | None."""
+    return set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a network's option may have this value, by its type; with a Literal the network itself tells which words
+    it knows. Types that JSON does not have are not looked at."""
+    kinds = {type(get_args(each)[0]) if get_origin(each) is Literal else each for each in alternatives(hint)}
+    if not kinds <= {bool, int, float, str, NoneType}:
+        return True
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, tuple(kinds)) or (float in kinds and isinstance(value, int))

@@ -1,5 +1,7 @@
 """Recipes, and what a user's options make of them."""
 
+import re
+
 import pytest
 
 from googlenet import GoogLeNet
@@ -112,3 +114,25 @@ def test_options_that_a_network_refuses_are_an_error() -> None:
         Config("GoogLeNet", model={"norm": "layer"}).build_model(GoogLeNet)
     with pytest.raises(ConfigError, match=r"SmallNet: .*unexpected keyword argument 'norm'"):
         Config("SmallNet", model={"norm": "batch"}).build_model(SmallNet)
+    with pytest.raises(ConfigError, match=r"GoogLeNet: .*multiple values for keyword argument 'num_classes'"):
+        Config("GoogLeNet", model={"num_classes": 10}).build_model(GoogLeNet)
+    for name, value, expected in (
+        ("dropout", "x", r"float \| None"), ("dropout", True, r"float \| None"), ("aux", None, "<class 'bool'>"),
+        ("variant", [], r"typing\.Literal\['paper', 'torchvision'\]"),
+    ):  # fmt: skip
+        given = re.escape(repr(value))
+        with pytest.raises(ConfigError, match=f"GoogLeNet: {name}: given {given}, expected {expected}"):
+            Config("GoogLeNet", model={name: value}).build_model(GoogLeNet)
+    assert Config("GoogLeNet", model={"dropout": 0}).build_model(GoogLeNet)
+
+
+def test_a_mistake_in_a_networks_constructor_keeps_its_place() -> None:
+    """A TypeError is none of the options', which have been looked at: it is not made one line."""
+
+    class Mistaken(SmallNet):
+        def __init__(self, in_channels: int, num_classes: int, image_size: int, sizes: list[int]) -> None:
+            super().__init__(in_channels, num_classes, image_size)
+            sum(sizes, None)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        Config("Mistaken", model={"sizes": [3]}).build_model(Mistaken)
