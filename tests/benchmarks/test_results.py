@@ -57,6 +57,16 @@ def test_the_table_says_what_was_printed_of_the_run(name: str) -> None:
     assert of_onnx[1] in TEXT
 
 
+def test_the_text_says_what_was_printed_of_the_ensemble() -> None:
+    printed = (RESULTS / "ensemble.txt").read_text()
+    *alone, together = re.findall(r"accuracy (0\.\d{4})", printed)
+    (paragraph,) = [each for each in TEXT.split("\n\n") if "(ensemble.txt)" in each]
+    assert f"**{together}**" in paragraph
+    assert re.findall(r"0\.\d{4}", paragraph.replace("\n", " ")) == [together, *alone]
+    for run, accuracy in zip(re.findall(r"runs/([\w-]+)", printed.splitlines()[0]), alone, strict=True):
+        assert f"`evaluate --tta` {accuracy}" in ROWS[run][1]
+
+
 def records(file: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
 
