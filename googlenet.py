@@ -186,7 +186,7 @@ class GoogLeNet(nn.Module):
         init: Literal["kaiming", "xavier"] = "kaiming", variant: Literal["paper", "torchvision"] = "paper",
     ) -> None:
         super().__init__()
-        if not isinstance(image_size, int) or image_size < 1:
+        if not isinstance(image_size, int | np.integer) or image_size < 1:
             raise ValueError(f"image_size: given {image_size!r}, expected an integer of at least 1")
         norms, inits = (None, "batch", "none"), ("kaiming", "xavier")
         known = {"norm": (norm, norms), "init": (init, inits), "variant": (variant, VARIANTS)}

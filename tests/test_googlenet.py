@@ -97,6 +97,7 @@ def test_a_picture_of_another_size_is_refused() -> None:
     for size in (0, 32.5):
         with pytest.raises(ValueError, match=f"image_size: given {size}, expected an integer of at least 1"):
             GoogLeNet(image_size=size)  # type: ignore[arg-type]
+    assert GoogLeNet(image_size=np.int64(32)).image_size == 32  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="image_size: given 14, too small"):
         GoogLeNet(image_size=14, variant="torchvision")
     GoogLeNet(image_size=15, variant="torchvision").eval()(Tensor(pictures(1, 15).astype(np.float32)))

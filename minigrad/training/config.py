@@ -96,8 +96,7 @@ class Config:
     def __post_init__(self) -> None:
         for name, expected in get_type_hints(type(self)).items():
             value = getattr(self, name)
-            allowed = {float: int | float, dict[str, Any]: dict}.get(expected, expected)
-            if not isinstance(value, allowed) or (isinstance(value, bool) and expected is not bool):
+            if not _fits(value, expected):
                 raise ConfigError(f"{name}: given {shown(value)}, expected {expected}")
             if name in LIMITS:
                 if not 0 <= value < LIMITS[name]:
@@ -205,10 +204,13 @@ def alternatives(hint: Any) -> set[Any]:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a network's option may have this value, by its type; with a Literal the network itself tells which words
-    it knows. Types that JSON does not have are not looked at."""
-    kinds = {type(get_args(each)[0]) if get_origin(each) is Literal else each for each in alternatives(hint)}
-    if not kinds <= {bool, int, float, str, NoneType}:
+    """Whether a setting, or an option of the network, may have this value by its type. With a Literal the network
+    itself tells which words it knows, and types of its own, which JSON does not have, are not looked at."""
+    kinds = {
+        type(get_args(each)[0]) if get_origin(each) is Literal else get_origin(each) or each
+        for each in alternatives(hint)
+    }
+    if not kinds <= {bool, int, float, str, dict, NoneType}:
         return True
     if isinstance(value, bool):
         return bool in kinds

@@ -117,7 +117,8 @@ def test_options_that_a_network_refuses_are_an_error() -> None:
     with pytest.raises(ConfigError, match=r"GoogLeNet: .*multiple values for keyword argument 'num_classes'"):
         Config("GoogLeNet", model={"num_classes": 10}).build_model(GoogLeNet)
     for name, value, expected in (
-        ("dropout", "x", r"float \| None"), ("dropout", True, r"float \| None"), ("aux", None, "<class 'bool'>"),
+        ("dropout", "x", r"float \| None"), ("dropout", True, r"float \| None"), ("dropout", {}, r"float \| None"),
+        ("aux", None, "<class 'bool'>"),
         ("variant", [], r"typing\.Literal\['paper', 'torchvision'\]"),
     ):  # fmt: skip
         given = re.escape(repr(value))
