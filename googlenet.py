@@ -176,6 +176,8 @@ class GoogLeNet(nn.Module):
     2015), "none" does not; by default the variant's. init: of the weights, "kaiming" or "xavier" (minigrad.nn.init).
     variant: "paper", or "torchvision", which gives the logits of torchvision's GoogLeNet for its weights; three-channel
     images are then normalised by ImageNet's means and deviations, as if for its transform_input=True.
+
+    ValueError if an option is none of those, or if images are too small for the pools or the auxiliary classifiers.
     """
 
     published = PAPERS_COUNTS, PAPERS_SLIPS

@@ -108,7 +108,7 @@ class Function:
     def __call__(self, *inputs: "tensor.Tensor | float | None") -> "tensor.Tensor":
         """Run forward on the tensors' arrays and record the operation if a gradient is needed.
 
-        Python numbers go to `forward` as they are: they never promote an array's dtype.
+        Python numbers go to `forward` as they are: they promote no float array's dtype.
         """
         arrays: tuple[Any, ...] = tuple(i.data if isinstance(i, tensor.Tensor) else i for i in inputs)
         if self._used:

@@ -1,8 +1,10 @@
 """The operations as functions of tensors, with the names, argument order, defaults and meaning of
-torch.nn.functional. Keywords behind the `*` are this project's own.
+torch.nn.functional, and of torch.cat and torch.flatten. Not PyTorch's are `activation` and `ranks`, and that softmax
+and log_softmax must be told their `dim`.
 
 Shapes: an image batch is (N, C, H, W). Where PyTorch takes one image (C, H, W) without its batch, so do these.
-All raise ValueError or TypeError naming the argument, what was given and what was expected.
+All raise ValueError or TypeError, or IndexError for an axis that is not there, naming the argument, what was given and
+what was expected.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import numpy as np
 from kernels import is_on_card
 from kernels.layout import Array
 from minigrad import device, ops, random
+from minigrad.function import is_grad_enabled
 from minigrad.ops.arguments import require_probability, resolve_axis
 from minigrad.tensor import Tensor
 
@@ -35,7 +38,8 @@ def conv2d(
     """Convolution: (N, C, H, W) and weight (O, C/groups, kh, kw) -> (N, O, OH, OW).
 
     stride, padding, dilation: ints, or pairs (rows, columns); padding may be "valid" (none) or "same" (OH = H).
-    activation: "relu" applies ReLU in the same pass.
+    activation: "relu" applies ReLU in the same pass. An infinity or a NaN may make NaN, on the CPU, of outputs around
+    those whose window holds it (kernels/cpu/winograd.py).
     """
     return _on_batch(ops.Conv2d(stride, padding, dilation, groups, activation), input, weight, bias)
 
@@ -162,7 +166,7 @@ def cross_entropy(
     """Cross-entropy of logits `input` (C,), (N, C) or (N, C, d1, ...) of up to 5 axes.
 
     target: integer class numbers (N, d1, ...), or float class probabilities of input's shape, which may need a
-    gradient. weight: (C,), how much each class counts. ignore_index: class number that counts nothing.
+    gradient. weight: (C,), how much each class counts, a constant. ignore_index: class number that counts nothing.
     reduction: "mean" (over what counts), "sum" or "none". label_smoothing: from 0 to 1.
 
     IndexError for a class number out of range; on a card, where looking would make the program wait for it, such an
@@ -180,7 +184,13 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing: given {label_smoothing}, expected 0 to 1")
     if not 1 <= input.ndim <= 5:
         raise ValueError(f"cross_entropy: input: given shape {input.shape}, expected 1 to 5 axes (N, C, ...)")
+    if weight is not None and weight.requires_grad and is_grad_enabled():
+        raise ValueError("cross_entropy: weight: given one that requires a gradient, expected a constant; detach() it")
     if input.ndim == 1:
+        if (target.shape, target.dtype.kind in "iu") not in (((), True), (input.shape, False)):
+            given = f"given {target.dtype} {target.shape}"
+            expected = f"an integer class number () or floats {input.shape} for an input of shape {input.shape}"
+            raise ValueError(f"cross_entropy: target: {given}, expected {expected}")
         batch_target = target.reshape(1, *target.shape)
         loss = cross_entropy(
             input.reshape(1, *input.shape), batch_target, weight, ignore_index=ignore_index, reduction=reduction,

@@ -57,8 +57,8 @@ def as_data(data: Any) -> Array:
 
 
 def scalar_or_tensor(value: Any, tensor: "Tensor") -> "Tensor | float":
-    """The other operand of an arithmetic operator on `tensor`. NumPy scalars become Python numbers, which never
-    promote; lists go where the tensor is."""
+    """The other operand of an arithmetic operator on `tensor`. NumPy scalars become Python numbers, which promote no
+    float; lists go where the tensor is."""
     if isinstance(value, np.generic):  # first, since np.float64 is a kind of float
         return value.item()
     if isinstance(value, Tensor | bool | int | float):
@@ -72,7 +72,7 @@ class Tensor:
     data: the array, NumPy's or CuPy's, shared with the caller and not copied. Lists of floats become float32.
     requires_grad: whether `backward` shall compute a gradient for it; for float32 and float64 only.
 
-    An image batch has the shape (N, C, H, W). TypeError for data that is not numeric.
+    An image batch has the shape (N, C, H, W). TypeError for data of another dtype than those in DTYPES.
     """
 
     __slots__ = ("__weakref__", "_leaf_hooks", "_retains", "data", "grad", "grad_fn", "requires_grad")
@@ -105,7 +105,7 @@ class Tensor:
 
         gradient: of the final quantity with respect to this tensor, same shape and dtype; 1 for a single number.
         RuntimeError if the tensor does not require a gradient, if `gradient` is missing for more than one number, or
-        if the graph has been walked before. ValueError if `gradient` does not fit.
+        if the graph has been walked before. TypeError if `gradient` is no array, ValueError if it does not fit.
         """
         if not self.requires_grad:
             raise RuntimeError("backward: this tensor does not require a gradient, and neither does what it came from")
@@ -156,14 +156,17 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """How many elements along each axis."""
         return self.data.shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
     def dtype(self) -> np.dtype:
+        """One of DTYPES."""
         return self.data.dtype
 
     @property
@@ -186,11 +189,15 @@ class Tensor:
     def to(self, target: DTypeLike | str) -> "Tensor":
         """The same numbers in another dtype, or on another device: "cpu", "gpu" (the current card), "gpu:1".
 
-        Gradients come back in this one's dtype and to where this one is. DeviceError if the device cannot be had.
+        Gradients come back in this one's dtype and to where this one is. DeviceError if the device cannot be had,
+        TypeError if no tensor can have the dtype.
         """
         if device.is_name(target):
             return self if device.is_at(self.data, str(target)) else ops.Move(str(target))(self)
-        return self if np.dtype(target) == self.dtype else ops.Cast(np.dtype(target))(self)
+        dtype = np.dtype(target)
+        if dtype not in DTYPES:
+            raise TypeError(f"to: given {target!r}, expected a device or one of {', '.join(map(str, DTYPES))}")
+        return self if dtype == self.dtype else ops.Cast(dtype)(self)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -273,19 +280,23 @@ class Tensor:
         return ops.MatMul()(Tensor(other), self)
 
     def exp(self) -> "Tensor":
+        """e to the power of each element."""
         return ops.Exp()(self)
 
     def log(self) -> "Tensor":
         """The natural logarithm."""
         return ops.Log()(self)
 
-    # --- reductions: over `dim` (a number, several, or None for all)
+    # --- reductions: over `dim` (a number, several, or None for all). With `keepdim` those axes stay, of size 1.
+    # IndexError if there is no such axis, ValueError if one is named twice.
 
     def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+        """The sum, added up in float64; of integers in int64, which is also its dtype."""
         return ops.Sum(dim, keepdim)(self)
 
     def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
-        total = self.sum(dim, keepdim)
+        """The mean, added up as `sum` does; of integers in float32. NaN over no elements."""
+        total = ops.Sum(dim, keepdim, "mean")(self)
         return total / (self.data.size / max(1, total.data.size))
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> "Tensor | MaxResult":
@@ -309,7 +320,8 @@ class Tensor:
         """Two axes swapped."""
         dims = list(range(self.ndim))
         dim0, dim1 = resolve_axis("transpose: dim0", dim0, self.ndim), resolve_axis("transpose: dim1", dim1, self.ndim)
-        dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+        if dims:  # a single number has none to swap
+            dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
         return ops.Permute(*dims)(self)
 
     def permute(self, *dims: Any) -> "Tensor":

@@ -23,7 +23,7 @@ CHUNK = 1 << 15  # elements in one part
 ROW_CHUNK = 1 << 12  # elements in one part of a softmax, which has more to do for each
 
 
-def memory_order(x: Array) -> tuple[int, ...] | None:
+def gapless_order(x: Array) -> tuple[int, ...] | None:
     """The order of axes in which x lies in memory without gaps, or None if it has gaps; C order where it may be."""
     if x.flags.c_contiguous:
         return tuple(range(x.ndim))
@@ -61,7 +61,7 @@ def _relu(workers: int, x: Any, y: Any, parts: int) -> None:
 
 def relu(x: Array) -> Array:
     """max(x, 0), with NaN passed on."""
-    order = memory_order(x) or tuple(range(x.ndim))
+    order = gapless_order(x) or tuple(range(x.ndim))
     (flat,) = _flat(order, x)
     y = memory.empty((x.size,), x.dtype)
     _relu(flat, y, -(-x.size // CHUNK))
@@ -88,7 +88,7 @@ def _relu_backward(workers: int, grad: Any, output: Any, x_grad: Any, parts: int
 
 def relu_backward(grad: Array, output: Array) -> Array:
     """The gradient passes where the output is not 0. So the input need not be kept. It passes at NaN, as in PyTorch."""
-    order = memory_order(output) or tuple(range(output.ndim))
+    order = gapless_order(output) or tuple(range(output.ndim))
     x_grad = memory.empty((grad.size,), grad.dtype)
     _relu_backward(*_flat(order, grad, output), x_grad, -(-grad.size // CHUNK))
     return _unflat(x_grad, grad, order)

@@ -18,7 +18,7 @@ from numba import carray, prange
 from numba.core import types
 from numba.extending import intrinsic
 
-from kernels.cpu.activation import memory_order
+from kernels.cpu.activation import gapless_order
 from kernels.cpu.jit import compiled, next_part, parallel
 from kernels.layout import Array
 from kernels.reference import optim as reference
@@ -66,7 +66,7 @@ def _aligned(p: Array, g: Array, *state: Array) -> tuple[Array, ...] | None:
         return None
     if not all(array.flags.writeable for array in (p, *state)):
         return None
-    order = memory_order(p)
+    order = gapless_order(p)
     if order is None:
         return None
     if g.strides == p.strides and all(array.strides == p.strides for array in state):

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from kernels import memory
 from kernels.cpu.jit import compiled, next_part, parallel
-from kernels.layout import Array
+from kernels.layout import Array, address
 
 PART_BYTES = 1 << 17
 
@@ -56,20 +56,15 @@ def _copy_runs(workers: int, pieces: Any, count: int, first_parts: Any) -> None:
             part = next_part(counter)
 
 
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
 def _exchange(whole: Array, pieces: Sequence[Array], axis: int, join: bool) -> None:
     """Copies the pieces of `whole` along `axis` into it, or out of it. All are C-contiguous."""
     count = math.prod(whole.shape[:axis])
     if count == 0:
         return
-    rows, parts, inside, step = [], [0], _address(whole), whole.nbytes // count
+    rows, parts, inside, step = [], [0], address(whole), whole.nbytes // count
     for piece in pieces:
         length = piece.nbytes // count
-        ends = [(inside, step), (_address(piece), length)]
+        ends = [(inside, step), (address(piece), length)]
         (target, target_step), (source, source_step) = ends if join else ends[::-1]
         several = max(1, PART_BYTES // max(1, length))
         rows.append((target, source, target_step, source_step, length, several))

@@ -11,6 +11,9 @@ weight gradient meets the same transformed tiles with transformed gradients, sum
     forward          Y  = A^T [ sum over channels of (G w G^T) * (B^T x B) ] A
     weight gradient  dw = G^T [ sum over tiles of (A dY A^T) * (B^T x B) ] G
 
+An infinity or a NaN spreads: each output of its tile is a sum in which it occurs with both signs, whether or not the
+output's own window holds it. Such a step is lost anyway.
+
 What makes it fast: tiles go through in blocks that stay in the L2 cache from the first transform to the last, so the
 transforms cost no memory traffic; bias, ReLU, ReLU's mask and the sum with other gradients happen on the way in or out.
 

@@ -15,6 +15,8 @@ from kernels.layout import Array
 def lines(axis: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
     """The matching lines of the arrays along `axis`, as views: to write into a line is to write into its array."""
     moved = [np.moveaxis(np.atleast_1d(array), axis, -1) for array in arrays]
+    if moved[0].size == 0:  # lines of no length have no maximum
+        return
     for place in np.ndindex(moved[0].shape[:-1]):
         yield tuple(array[place] for array in moved)
 

@@ -45,14 +45,16 @@ class BatchNorm(Module):
                 input, None, None, self.weight, self.bias, True, 0.0, self.eps, activation=self.activation, ranks=ranks
             )
         momentum = self.momentum
-        if self.training:
+        if momentum is None:
+            momentum = 1 / (self.num_batches_tracked.item() + 1) if self.training else 0.0
+        output = F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum, self.eps,
+            activation=self.activation, ranks=ranks,
+        )
+        if self.training:  # not before, for a batch that is refused does not count
             with device.holding(self.num_batches_tracked.data):
                 self.num_batches_tracked.data += 1
-            momentum = 1 / self.num_batches_tracked.item() if momentum is None else momentum
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0,
-            self.eps, activation=self.activation, ranks=ranks,
-        )
+        return output
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -8,6 +8,8 @@ class ReLU(Function):
     """max(x, 0)."""
 
     def forward(self, input: Array) -> Array:
+        if input.dtype == bool:
+            raise TypeError("relu: input: given bool, expected numbers")
         output: Array = self.kernels.relu(input)
         self.save(output)
         return output

@@ -2,6 +2,9 @@
 
 These need no kernels: array operators and methods do, which NumPy and CuPy arrays both have. Where one operand was
 broadcast, several outputs came from one of its elements, so `unbroadcast` adds their gradients up.
+
+Integers become float32 where a result is not an integer, as in PyTorch: NumPy would take most of them for float64, and
+small ones for float16.
 """
 
 from typing import Any
@@ -32,11 +35,22 @@ def total(a: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
     return as_array(a.sum(axis=axes, dtype=within, keepdims=keepdims).astype(dtype))
 
 
+def as_floats(a: Any) -> Any:
+    """Integers as float32. Floats and Python numbers stay what they are."""
+    return a.astype(np.float32) if hasattr(a, "dtype") and a.dtype.kind != "f" else a
+
+
+def alike(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both operands, integers as float32 if the other one is a Python float."""
+    return (as_floats(a), as_floats(b)) if isinstance(a, float) or isinstance(b, float) else (a, b)
+
+
 class Add(Function):
     """a + b."""
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(np.shape(a), np.shape(b))
+        a, b = alike(a, b)
         result: Array = a + b
         return result
 
@@ -51,6 +65,7 @@ class Sub(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(np.shape(a), np.shape(b))
+        a, b = alike(a, b)
         result: Array = a - b
         return result
 
@@ -67,6 +82,7 @@ class Mul(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(np.shape(a), np.shape(b), a if self.needs[1] else None, b if self.needs[0] else None)
+        a, b = alike(a, b)
         result: Array = a * b
         return result
 
@@ -83,7 +99,7 @@ class Div(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(np.shape(a), np.shape(b), a if self.needs[1] else None, b)
-        result: Array = a / b
+        result: Array = as_floats(a) / as_floats(b)
         return result
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
@@ -105,7 +121,8 @@ class Pow(Function):
 
     def forward(self, a: Array) -> Array:
         self.save(a)
-        result: Array = a**self.exponent
+        base = as_floats(a) if isinstance(self.exponent, float) else a
+        result: Array = base**self.exponent
         return result
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
@@ -119,7 +136,7 @@ class Exp(Function):
     """e ** a, which is its own derivative."""
 
     def forward(self, a: Array) -> Array:
-        output: Array = np.exp(a)
+        output: Array = np.exp(as_floats(a))
         self.save(output)
         return output
 
@@ -133,7 +150,7 @@ class Log(Function):
 
     def forward(self, a: Array) -> Array:
         self.save(a)
-        result: Array = np.log(a)
+        result: Array = np.log(as_floats(a))
         return result
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
@@ -192,15 +209,15 @@ class MatMul(Function):
 class Sum(Function):
     """Sum over some axes, or all: each summand's gradient is that of the sum."""
 
-    def __init__(self, dim: int | tuple[int, ...] | None, keepdim: bool) -> None:
+    def __init__(self, dim: int | tuple[int, ...] | None, keepdim: bool, operation: str = "sum") -> None:
         super().__init__()
-        self.dim, self.keepdim = dim, keepdim
+        self.dim, self.keepdim, self.operation = dim, keepdim, operation
 
     def forward(self, a: Array) -> Array:
         dims = range(a.ndim) if self.dim is None else self.dim if isinstance(self.dim, tuple) else (self.dim,)
-        axes = tuple(resolve_axis("sum: dim", dim, a.ndim) for dim in dims)
+        axes = tuple(resolve_axis(f"{self.operation}: dim", dim, a.ndim) for dim in dims)
         if len(set(axes)) < len(axes):
-            raise ValueError(f"sum: dim: given {self.dim}, which names an axis twice")
+            raise ValueError(f"{self.operation}: dim: given {self.dim}, which names an axis twice")
         self.save(a.shape, axes)
         return total(a, axes if a.ndim else None, self.keepdim)
 

@@ -31,7 +31,9 @@ class _Pool(Function):
 
     def check(self, input: Array) -> Pair:
         """The input's (H, W), if it is an image batch that the window fits on."""
-        require_axes(f"{self.operation}: input", input.shape, "(N, C, H, W) or (C, H, W)", input.ndim == 4)
+        expected = "(N, C, H, W) or (C, H, W), H and W at least 1"
+        fits = input.ndim == 4 and min(input.shape[2:]) > 0
+        require_axes(f"{self.operation}: input", input.shape, expected, fits)
         size = input.shape[2], input.shape[3]
         output = output_size(size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
         require_output(self.operation, size, self.spans, output, self.padding)
@@ -39,7 +41,7 @@ class _Pool(Function):
 
 
 class MaxPool2d(_Pool):
-    """The maximum of each window. It keeps which input won, one byte an output: the winner alone has the gradient.
+    """The maximum of each window. It keeps which input won, one byte an output for windows of up to 255: the winner alone has the gradient.
     Where nobody needs a gradient, nobody asks who won."""
 
     operation = "max_pool2d"
@@ -99,7 +101,11 @@ class AdaptiveAvgPool2d(Function):
         super().__init__()
         sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size, output_size)
         name = "adaptive_avg_pool2d: output_size"
-        pair(name, tuple(1 if size is None else size for size in sizes), 1)
+        try:
+            pair(name, tuple(1 if size is None else size for size in sizes), 1)
+        except (TypeError, ValueError) as error:
+            expected = "an int of at least 1, or a pair of those; None keeps a size"
+            raise type(error)(f"{name}: given {output_size!r}, expected {expected}") from None
         self.output_size = sizes
 
     def forward(self, input: Array) -> Array:

@@ -29,7 +29,8 @@ class WeightAverage:
         self._steps = np.zeros(1, np.int64)
 
     def step(self, halted: Array | None = None) -> None:
-        """Move the average towards the parameters. Where `halted`, (1,) int64, is not 0, it stays as it is."""
+        """Move the average towards the parameters. Where `halted`, (1,) int64, is not 0, it stays as it is, but the
+        step is counted."""
         step = int(self._steps[0])
         share = 1 - min(self.decay, (1 + step) / (10 + step)) if step else 1.0
         params = [parameter.data for parameter in self.params]

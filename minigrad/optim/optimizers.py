@@ -52,7 +52,8 @@ class Optimizer:
 
         ValueError, with nothing moved, if a gradient has not its parameter's shape and dtype, or a parameter is
         read-only.
-        Where `halted`, an int64 array (1,) beside the parameters, is not 0, parameters and state stay as they are.
+        Where `halted`, an int64 array (1,) beside the parameters, is not 0, parameters and state stay as they are, but
+        the step is counted: on a card, looking whether it was made would be waiting for it.
         """
         live = {index: as_array(p.grad) for index, p in enumerate(self.params) if p.grad is not None}
         for index, grad in live.items():

@@ -55,6 +55,8 @@ BOTH_REFUSE: dict[str, tuple[Call, str]] = {
     ),
     "max_pool2d, negative padding": (lambda F, z: F.max_pool2d(z(1, 1, 4, 4), 2, 2, -1), "padding: given -1"),
     "max_pool2d, dilation": (lambda F, z: F.max_pool2d(z(1, 1, 4, 4), 2, dilation=0), "dilation: given 0"),
+    "max_pool2d of no pixels": (lambda F, z: F.max_pool2d(z(1, 1, 0, 0), 2, padding=1), "H and W at least 1"),
+    "avg_pool2d of no rows": (lambda F, z: F.avg_pool2d(z(1, 1, 0, 4), 2, padding=1), "H and W at least 1"),
     "avg_pool2d of a vector": (lambda F, z: F.avg_pool2d(z(3), 2), "input: given shape"),
     "avg_pool2d, large kernel": (lambda F, z: F.avg_pool2d(z(1, 1, 3, 3), (1, 4)), "kernel_size: its 1x4 window"),
     "avg_pool2d, padding": (lambda F, z: F.avg_pool2d(z(1, 1, 4, 4), 3, 1, 2), "padding: given"),
@@ -93,6 +95,7 @@ BOTH_REFUSE: dict[str, tuple[Call, str]] = {
     "cross_entropy, floats of index shape": (
         lambda F, z: F.cross_entropy(z(2, 3), z(2)), r"target: given floats of shape \(2,\), expected class prob",
     ),
+    "cross_entropy of one image, a float": (lambda F, z: F.cross_entropy(z(3), z()), r"target: given float32 \(\)"),
     "cross_entropy of no axes": (lambda F, z: F.cross_entropy(z(), z()), "input: given shape"),
     "pad, odd": (lambda F, z: F.pad(z(2, 3), (1, 2, 3)), "pad: given 3 amounts"),
     "pad, many": (lambda F, z: F.pad(z(2, 3), (1,) * 6), "pad: given 6 amounts"),
@@ -109,7 +112,7 @@ BOTH_REFUSE: dict[str, tuple[Call, str]] = {
     "permute, too few": (lambda F, z: z(2, 3).permute(0), "permute: dims: given"),
     "sum, dim": (lambda F, z: z(2, 3).sum(2), "sum: dim: given 2"),
     "sum, dim twice": (lambda F, z: z(2, 3).sum((0, -2)), "sum: dim: given .* twice"),
-    "mean, dim": (lambda F, z: z(2, 3).mean((0, -3)), "dim: given -3"),
+    "mean, dim": (lambda F, z: z(2, 3).mean((0, -3)), "^mean: dim: given -3"),
     "max, dim": (lambda F, z: z(2, 3).max(2), "max: dim: given 2"),
     "max of nothing": (lambda F, z: z(0, 3).max(), r"max: given a tensor of shape \(0, 3\)"),
     "max along nothing": (lambda F, z: z(0, 3).max(0), "max: dim: given 0, which has no elements"),
@@ -162,8 +165,20 @@ OURS_REFUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "cross_entropy, shape of labels": (
         lambda: F.cross_entropy(zeros(2, 3), [0, 1, 2]), r"target: given int64 \(3,\), expected integer class numbers",
     ),
+    "cross_entropy of one image, two labels": (
+        lambda: F.cross_entropy(zeros(3), [0, 1]),
+        r"target: given int64 \(2,\), expected an integer class number \(\) or floats \(3,\)",
+    ),
+    "cross_entropy, a weight to learn": (
+        lambda: F.cross_entropy(zeros(2, 3), [0, 1], Tensor([1.0, 1.0, 1.0], requires_grad=True)),
+        "weight: given one that requires a gradient",
+    ),
     "cross_entropy, labels of truth": (lambda: F.cross_entropy(zeros(2, 3), [True, False]), "target: given bool"),
+    "adaptive_avg_pool2d, a size and none": (
+        lambda: F.adaptive_avg_pool2d(zeros(1, 1, 3, 3), (None, 0)), r"output_size: given \(None, 0\), expected",
+    ),
     "adaptive_avg_pool2d of no rows": (lambda: F.adaptive_avg_pool2d(zeros(1, 1, 0, 3), 1), "input: given shape"),
+    "relu of truths": (lambda: F.relu(Tensor([True])), "relu: input: given bool"),
     "relu of a list": (lambda: F.relu([1.0]), "no kernels serve arrays of type list"),
     "BatchNorm2d, activation": (lambda: nn.BatchNorm2d(3, activation="tanh"), "activation: given 'tanh'"),
     "local_response_norm, size": (lambda: F.local_response_norm(zeros(1, 2, 3), 2.5), "size: given 2.5"),

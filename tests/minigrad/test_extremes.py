@@ -116,6 +116,21 @@ def test_running_statistics_of_constants_agree(dtype: type, backend: str) -> Non
         assert_close(got.data, expected.numpy())
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_large_convolution_hides_nothing_that_is_not_finite(value: float, dtype: type, backend: str) -> None:
+    """It comes out wherever it is in the window; where Winograd's algorithm spreads it, in its tile and no further."""
+    torch = torch_module()
+    x, weight = normal(1, 2, 24, 24).astype(dtype), normal(3, 2, 3, 3).astype(dtype)
+    x[0, 1, 9, 9] = value
+    ours = F.conv2d(Tensor(x), Tensor(weight), padding=1).numpy()
+    theirs = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(weight), padding=1).numpy()
+    near = np.zeros(ours.shape, bool)
+    near[:, :, 4:15, 4:15] = True
+    assert not np.isfinite(ours[:, :, 8:11, 8:11]).any()
+    assert_close(ours[~near], theirs[~near])
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "relu": lambda F, x: F.relu(x),
     "conv2d": lambda F, x: F.conv2d(x, x[:1, :, :2, :2]),

@@ -94,6 +94,11 @@ def test_empty_batches_agree(name: str, backend: str) -> None:
     agree(fn, x[:0], *others, fixed=fixed)
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_lines_of_no_length_agree(name: str, backend: str) -> None:
+    agree(lambda F, x: getattr(F, name)(x, 1), np.zeros((2, 0, 3)))
+
+
 # --- batch normalisation
 
 

@@ -110,3 +110,13 @@ def test_layers_with_activation_rectify(layer: nn.Module) -> None:
     output = layer(Tensor(normal(2, 2, 4, 4).astype(np.float32))).numpy()
     assert (output >= 0).all()
     assert (output == 0).any()
+
+
+def test_a_batch_that_is_refused_does_not_count() -> None:
+    layer = nn.BatchNorm2d(2, momentum=None)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        layer(Tensor(np.ones((1, 2, 1, 1), np.float32)))
+    images = normal(4, 2, 3, 3).astype(np.float32)
+    layer(Tensor(images))
+    assert layer.num_batches_tracked.item() == 1
+    assert_close(layer.running_mean.numpy(), images.mean((0, 2, 3)))

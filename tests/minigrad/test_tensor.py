@@ -64,6 +64,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "reshape to no axes": (lambda F, a: a.reshape(()), (normal(1, 1),)),
     "reshape a transposed": (lambda F, a: a.transpose(0, 2).reshape(4, 6), (normal(2, 3, 4),)),
     "transpose": (lambda F, a: a.transpose(-1, 0), (normal(2, 3, 4),)),
+    "transpose a number": (lambda F, a: a.transpose(0, -1), (normal(),)),
     "permute": (lambda F, a: a.permute(2, 0, 1), (normal(2, 3, 4),)),
     "permute negative": (lambda F, a: a.permute((-1, 0, -2)), (normal(2, 3, 4),)),
     "index": (lambda F, a: a[1], (normal(2, 3, 4),)),
@@ -145,6 +146,32 @@ def test_numpy_exponents_never_promote() -> None:
     assert (Tensor([1.0, 2.0]) ** np.int64(2)).dtype == np.float32
 
 
+FRACTIONS: dict[str, Callable[[Any], Any]] = {
+    "plus": lambda t: t + 0.5,
+    "minus": lambda t: t - 0.5,
+    "times": lambda t: 0.5 * t,
+    "by": lambda t: t / 2,
+    "by itself": lambda t: t / t,
+    "under": lambda t: 1 / t,
+    "to a float": lambda t: t**2.0,
+    "exp": lambda t: t.exp(),
+    "log": lambda t: t.log(),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_integers_become_float32_where_a_result_is_none(name: str, dtype: type) -> None:
+    array = np.array([1, 3, 20], dtype)  # exp(20) is more than float16 holds
+    assert_close(FRACTIONS[name](Tensor(array)).numpy(), FRACTIONS[name](torch_module().tensor(array)).numpy())
+
+
+def test_integers_stay_integers_among_each_other() -> None:
+    t = Tensor([1, 3])
+    assert [(t + 1).dtype, (2 * t).dtype, (t - t).dtype, (t**2).dtype] == [np.int64] * 4
+    assert (Tensor([1, 2, 4]).mean().dtype, Tensor([1, 2]).mean().item()) == (np.float32, 1.5)
+
+
 @pytest.mark.parametrize("reduce", [lambda t: t.sum(), lambda t: t.mean(), lambda t: t.max()])
 def test_results_without_axes_stay_float32_tensors(reduce: Callable[[Tensor], Tensor]) -> None:
     total = reduce(Tensor([1.0, 2.0], requires_grad=True))
@@ -176,6 +203,12 @@ def test_only_floats_can_require_a_gradient() -> None:
     with pytest.raises(TypeError, match="requires_grad: only float tensors"):
         Tensor([1, 2], requires_grad=True)
     assert not Tensor([1.5], requires_grad=True).to("int64").requires_grad
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "complex64"])
+def test_a_dtype_that_no_tensor_has_is_refused(dtype: str) -> None:
+    with pytest.raises(TypeError, match=f"to: given '{dtype}', expected a device or one of float32, "):
+        Tensor([1.0]).to(dtype)
 
 
 @pytest.mark.parametrize("data", ["text", [1j], None, [object()], np.ones(2, np.float16)])
