@@ -122,7 +122,7 @@ def train(arguments: Sequence[str], run: Path) -> dict[str, Any] | None:
     Returns what its last epoch came to, with the seconds of all of them, or None if it failed. KeyboardInterrupt if
     the user stopped it; ConfigError if another run is at work in the folder.
     """
-    if (run / checkpoint.NAME).exists():
+    if (run / checkpoint.NAME).exists() or (run / checkpoint.PREVIOUS).exists():
         status = googlenet.main(["--resume", str(run), *PLAIN])
     else:
         with alone_in(run):

@@ -31,13 +31,17 @@ def save_arrays(
     path: Path, arrays: Mapping[str, Array], header: Mapping[str, str], previous: Path | None = None
 ) -> None:
     """Write arrays as safetensors, in their logical order, with a checksum of arrays and header beside the latter.
-    OSError leaves the old file as it was. previous: where the old file goes, None for nowhere.
+    FloatingPointError, with nothing written, if a number is not finite, which nobody could read again. OSError leaves
+    the old file as it was. previous: where the old file goes, None for nowhere.
 
     The one place that calls safetensors to write: it takes an array's memory for its logical order, and would
     silently scramble the channels-last views that this project's arrays are.
     """
     import safetensors.numpy  # here, so that `import minigrad` stays light
 
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise FloatingPointError(f"{name} is not finite")
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     checksum = {CHECKSUM: _checksum(contiguous, header)}
     write_atomically(path, safetensors.numpy.save(contiguous, {**header, **checksum}), previous)

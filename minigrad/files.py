@@ -48,20 +48,36 @@ def write_atomically(path: Path, content: bytes, previous: Path | None = None) -
         file = temporary.open("xb")  # with the rights that the user's files have
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # and not the temporary file's name
+    kept = previous if target.exists() else None
     try:
         with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if previous and target.exists():
-            _keep(target, previous)
+        if kept:
+            _keep(target, kept)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
+            if kept and not target.exists():
+                os.replace(kept, target)
         raise
     with contextlib.suppress(OSError):  # where a folder can be flushed, so that the new name survives a power cut
         _flush_folder(target.parent)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file, all or nothing. OSError if that cannot be done; the file is then as it was."""
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            written = file.write(content)
+            if written < len(content):  # a full disk takes a part, and refuses the next
+                file.write(content[written:])
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _keep(target: Path, previous: Path) -> None:

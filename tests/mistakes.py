@@ -406,6 +406,16 @@ MUTANTS = [
         "tests/minigrad/training/test_run_files.py::test_a_disk_that_breaks_for_a_while_costs_nothing",
     ),
     Mutant(
+        "points that a disk refuses are gone", "minigrad/training/tensorboard.py",
+        "files.append(self._path, b\"\".join(self._unwritten))\n        self._unwritten.clear()",
+        "all_ = b\"\".join(self._unwritten)\n        self._unwritten.clear()\n        files.append(self._path, all_)",
+        "tests/minigrad/commands/test_tensorboard.py::test_a_disk_that_is_full_for_a_while_costs_no_point",
+    ),
+    Mutant(
+        "a new run writes through links", "minigrad/commands/train.py", "require_no_links(run)", "pass",
+        "tests/minigrad/commands/test_train.py::test_a_new_run_writes_through_no_link_either[True]",
+    ),
+    Mutant(
         "anomalies are looked for in what comes in only", "minigrad/anomaly.py",
         "if found := _not_finite(output):", "if found := \"\":",
         "tests/minigrad/test_anomaly.py::test_forward_names_the_operation_its_module_and_the_line",
@@ -415,7 +425,9 @@ MUTANTS = [
         "tests/fuzz/test_readers.py::test_what_a_stranger_may_send_is_refused[weights, a name twice]",
     ),
     Mutant(
-        "NaN in a file is let in", "minigrad/array_files.py", "not np.isfinite(array).all()", "array is None",
+        "NaN in a file is let in", "minigrad/array_files.py",
+        "if not np.isfinite(array).all():\n            raise ArrayFileError",
+        "if array is None:\n            raise ArrayFileError",
         "tests/fuzz/test_readers.py::test_what_a_stranger_may_send_is_refused[weights, NaN]",
     ),
     Mutant(

@@ -33,7 +33,7 @@ def add_settings(p: argparse.ArgumentParser, builder: Builder) -> None:
     group.add_argument("--lr", type=rate, metavar="F", help="highest learning rate, by default what suits")
     group.add_argument("--schedule", choices=SCHEDULES, metavar="NAME", help=f"of the rate: {', '.join(SCHEDULES)}")
     add("momentum", share, "of sgd", "F")
-    add("weight_decay", share, "how much of the weights every step takes away", "F")
+    add("weight_decay", share, "times the learning rate, what share of the weights a step takes away", "F")
     add("label_smoothing", share, "share of the target that all classes get", "F")
     group.add_argument("--normalized", action=argparse.BooleanOptionalAction,
                        help="images of mean 0 and deviation 1, as they are by default, and not from 0 to 1")

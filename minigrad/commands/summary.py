@@ -58,28 +58,34 @@ class MultiplyAdds(Observer):
 
 
 def stages(model: Module, in_channels: int, image_size: int) -> list[Stage]:
-    """What each module right below `model` gives for one image, in the order in which they run; at the end those that
-    run in training only, without a shape."""
-    ran: list[tuple[str, Module, tuple[int, ...]]] = []
+    """What each module right below `model` gives for one image, in the order in which they first run, with the work of
+    all its runs; then those that do not run in evaluation, without a shape; at the end the model itself, if it has
+    parameters or work of its own."""
+    shapes: dict[Module, tuple[int, ...]] = {}
     names = {module: name for name, module in model.named_modules()}
 
     def note(module: Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ran.append((names[module], module, output.shape[1:]))
+        shapes.setdefault(module, output.shape[1:])
 
     hooks = [module.register_forward_hook(note) for module in model.children()]
     image = Tensor(nchw(np.zeros((1, image_size, image_size, in_channels), np.float32)))
     counter = MultiplyAdds()
     try:
         with modes_kept(model), no_grad(), observe(counter):
-            model.eval()(image)
+            shape_of_all = model.eval()(image).shape[1:]
     finally:
         for hook in hooks:
             hook.remove()
-    idle = [(names[module], module, ()) for module in model.children() if module not in {each for _, each, _ in ran}]
-    return [
-        Stage(name, shape, sum(p.data.size for p in module.parameters()), counter.by_stage[name])
-        for name, module, shape in (*ran, *idle)
+    for module in model.children():
+        shapes.setdefault(module, ())
+    rows = [
+        Stage(names[module], shape, sum(p.data.size for p in module.parameters()), counter.by_stage[names[module]])
+        for module, shape in shapes.items()
     ]
+    own = sum(parameter.data.size for name, parameter in model.named_parameters() if "." not in name)
+    if own or counter.by_stage[""]:
+        rows.append(Stage(f"{type(model).__name__} itself", shape_of_all, own, counter.by_stage[""]))
+    return rows
 
 
 def beside_the_paper(builder: Builder) -> tuple[list[Published], Sequence[str]]:
@@ -123,11 +129,11 @@ def main(builder: Builder, arguments: Sequence[str]) -> int:
     with device.memory_errors("a smaller --image-size needs less"):
         rows = stages(model, options.in_channels, options.image_size)
     for stage in rows:
-        shape = " x ".join(map(str, stage.shape)) or "in training only"
+        shape = " x ".join(map(str, stage.shape)) or "not in evaluation"
         work = f"{stage.multiply_adds:,}" if stage.shape else "-"
         table.add_row(stage.name, shape, f"{stage.parameters:,}", work)
     table.add_section()
-    totals = (sum(stage.parameters for stage in rows), sum(stage.multiply_adds for stage in rows))
+    totals = (sum(p.data.size for p in model.parameters()), sum(stage.multiply_adds for stage in rows))
     table.add_row("total", "", *(f"{total:,}" for total in totals))
     console = plain_console()
     console.print(table)

@@ -18,6 +18,7 @@ from minigrad.commands.profile import profile_table
 from minigrad.commands.ranks import config_of_rank_0, data_of_rank_0
 from minigrad.commands.settings import add_settings, given
 from minigrad.data import DataError, load
+from minigrad.files import require_no_links
 from minigrad.parallel import join
 from minigrad.profiler import Profiler
 from minigrad.training import Config, Diverged, Stopped, Trainer, averaged, checkpoint, metrics, recipes, tensorboard
@@ -26,8 +27,8 @@ from minigrad.training.run_files import alone_in
 from minigrad.training.together import of_rank_0
 
 ERRORS = (
-    DataError, Diverged, checkpoint.CheckpointError, ConfigError, metrics.MetricsError, tensorboard.TensorBoardError,
-    device.DeviceError, OSError,
+    DataError, Diverged, checkpoint.CheckpointError, ConfigError, tensorboard.TensorBoardError, device.DeviceError,
+    OSError,
 )  # fmt: skip
 
 FILES = (checkpoint.NAME, checkpoint.PREVIOUS, averaged.NAME, metrics.EPOCHS, metrics.STEPS)
@@ -149,6 +150,7 @@ def _folder(run: Path, options: argparse.Namespace, config: Config) -> Iterator[
         if not options.resume:
             if (run / "config.json").exists():
                 raise ConfigError(f"{run}: another run has begun in this folder meanwhile")
+            require_no_links(run)
             config.save(run)
         yield
 

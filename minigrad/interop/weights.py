@@ -18,7 +18,8 @@ from minigrad.nn import Module
 
 
 def save_weights(model: Module, path: str | Path) -> None:
-    """Write all parameters and buffers of a model. OSError leaves the old file as it was."""
+    """Write all parameters and buffers of a model. FloatingPointError, with nothing written, if a number is not finite;
+    OSError leaves the old file as it was."""
     save_arrays(Path(path), model.state_dict(), {})
 
 

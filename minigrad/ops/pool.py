@@ -41,8 +41,8 @@ class _Pool(Function):
 
 
 class MaxPool2d(_Pool):
-    """The maximum of each window. It keeps which input won, one byte an output for windows of up to 255: the winner alone has the gradient.
-    Where nobody needs a gradient, nobody asks who won."""
+    """The maximum of each window. It keeps which input won, one byte an output for windows of up to 255 places: the
+    winner alone has the gradient. Where nobody needs a gradient, nobody asks who won."""
 
     operation = "max_pool2d"
 

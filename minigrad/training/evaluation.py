@@ -45,7 +45,7 @@ def evaluate(
     model: Module, images: Array, labels: Array, config: Config, console: Console, log_every: int,
     after_batch: Callable[[], None] = lambda: None, views: Sequence[Array | None] = (None,), world: World = ALONE,
 ) -> Evaluation:
-    """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,), and show the progress.
+    """Run the model in evaluation mode over images (M, H, W) uint8 with labels (M,) int64, and show the progress.
 
     The images and labels are on the device that the model is on.
 

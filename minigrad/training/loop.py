@@ -40,7 +40,8 @@ class Stopped(RuntimeError):  # noqa: N818
 
 
 def data_of(data: FashionMNIST, config: Config) -> tuple[tuple[Array, Array], tuple[Array, Array], str]:
-    """Images and labels to train on, those to test on, and what the latter are called: "test" or "validation"."""
+    """Images (N, H, W) uint8 and labels (N,) int64 to train on, those to test on, and what the latter are called,
+    "test" or "validation". ConfigError if all images are held out."""
     kept = len(data.train_images) - config.hold_out
     if kept < 1:
         raise ConfigError(f"hold_out: given {config.hold_out}, expected fewer than {len(data.train_images)} images")
@@ -63,6 +64,9 @@ class Trainer:
     log_every: without a terminal, a line of progress each so many steps. On a GPU nobody looks at the losses, and so
     nobody waits for them, in between.
     profiler: watches the training epochs, but not the tests.
+
+    ConfigError if the settings and the images do not fit: none are left to train on, or batch normalisation would get a
+    single value.
     """
 
     def __init__(
@@ -143,7 +147,7 @@ class Trainer:
                 self.train_epoch()
                 with self.world.patiently():
                     result = self._finish_epoch()
-        self.files.require_written("the run is at its end")
+        self._require_written("the run is at its end")
         return result
 
     def train_epoch(self) -> None:
@@ -342,8 +346,14 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         """Called where the position is saved."""
         if self.stopping:
-            self.files.require_written(f"stopped after step {self.position.step}")
+            self._require_written(f"stopped after step {self.position.step}")
             raise Stopped(f"stopped after step {self.position.step}, saved in {self.files.checkpoint}")
+
+    def _require_written(self, what: str) -> None:
+        """NotSaved, beginning with `what`, if some file lacks what should be in it."""
+        if self.board:
+            self.files.write(tensorboard.NAME, self.board.flush)
+        self.files.require_written(what)
 
     def _origin(self) -> str | None:
         """Where the last batch first meets a number that is not finite, in words; None if it does not. The weights are

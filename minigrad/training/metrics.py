@@ -1,11 +1,10 @@
 """metrics.jsonl, a line an epoch, and steps.jsonl, a line an optimiser step."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from minigrad import strict_json
+from minigrad import files, strict_json
 from minigrad.files import read_bounded, write_atomically
 from minigrad.messages import plain, shown
 
@@ -21,16 +20,7 @@ class MetricsError(ValueError):
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """Add one record as a line of JSON. OSError if that cannot be done; the file is then as it was."""
-    line = (json.dumps(record) + "\n").encode()
-    with path.open("ab", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        try:
-            written = file.write(line)
-            if written < len(line):  # a full disk takes a part, and refuses the next
-                file.write(line[written:])
-        except OSError:
-            file.truncate(size)
-            raise
+    files.append(path, (json.dumps(record) + "\n").encode())
 
 
 def read(path: Path, *numbers: str) -> list[dict[str, Any]]:

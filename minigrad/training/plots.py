@@ -44,7 +44,8 @@ def curves(
 
 
 def confusion(path: Path, counts: Array, class_names: Sequence[str]) -> None:
-    """Which classes are taken for which: rows are true classes, columns predictions, numbers are images."""
+    """Which classes are taken for which, counts (C, C) of images, integers: rows are true classes, columns predictions.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 6.2), layout="constrained")

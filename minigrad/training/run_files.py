@@ -77,19 +77,20 @@ class RunFiles:
         become the previous one. CheckpointError if there are some and none can be used. check: see checkpoint.load."""
         previous = self.folder / checkpoint.PREVIOUS
         paths = [path for path in (self.checkpoint, previous) if path.exists()]
+        damaged: list[checkpoint.CheckpointError] = []
         for path in paths:
             try:
                 position = checkpoint.load(path, model, optimizer, average, check)
             except checkpoint.CheckpointError as error:
-                if path == paths[-1]:
-                    raise
-                damaged = error
+                damaged.append(error)
                 continue
-            if path == previous and self.checkpoint.exists():
+            if damaged:
                 aside = self.checkpoint.rename(self.checkpoint.with_suffix(".damaged"))
-                self._console.print(f"{damaged}; it is set aside as {aside}, and the checkpoint before it is used")
+                self._console.print(f"{damaged[0]}; it is set aside as {aside}, and the checkpoint before it is used")
             self.saved_step = position.step
             return position
+        if damaged:
+            raise checkpoint.CheckpointError("; ".join(map(str, damaged))) from damaged[0]
         return None
 
     def keep(self, name: str, numbers: Sequence[str], key: str, most: int) -> None:

@@ -1,16 +1,20 @@
 """The metrics of a run as TensorBoard reads them: `tensorboard --logdir RUN` draws them while it trains.
 
 Such a file holds one protocol-buffer message after the other, each with its length and checksums. tensorboardX knows
-the messages and writes the file; its usual writer is left alone, for it sends everything through a thread that nobody
-asks how it fares.
+the messages and the checksum. Its writers are left alone: they send everything through a thread that nobody asks how it
+fares, and leave a part of a message where the disk is full.
 """
 
+import contextlib
+import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from minigrad import files
 
 NAME = "TensorBoard's file"
 FLUSH_SECONDS = 1.0
@@ -53,19 +57,21 @@ class Board:
 
     def __init__(self, run: Path, step: int) -> None:
         check()
-        from tensorboardX import RecordWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.record_writer import masked_crc32c
 
-        self._event, self._summary = Event, Summary
+        self._event, self._summary, self._checksum = Event, Summary, masked_crc32c
         # TensorBoard takes any file of such a name, and reads them in the order of their names.
-        self._file = RecordWriter(str(run / f"events.out.tfevents.{time.time_ns()}"))
+        self._path = run / f"events.out.tfevents.{time.time_ns()}"
+        self._unwritten: list[bytes] = []
         self._flushed = 0.0
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, group: str, record: Mapping[str, Any]) -> None:
-        """Add one record of metrics, at its "step", as scalars called `group/name`. OSError if that fails."""
+        """Add one record of metrics, at its "step", as scalars called `group/name`. OSError if they cannot be written;
+        they are then tried again with the next."""
         values = [
             self._summary.Value(tag=f"{group}/{name}", simple_value=value)
             for name, value in record.items() if name not in ("epoch", "step")
@@ -74,11 +80,20 @@ class Board:
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
-        self._file.write(event.SerializeToString())
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        for part in (length, data):
+            self._unwritten += [part, struct.pack("<I", self._checksum(part))]
         if event.wall_time - self._flushed >= FLUSH_SECONDS:
-            self._file.flush()
-            self._flushed = event.wall_time
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not on the disk yet. OSError if that cannot be done; the file is then as it was."""
+        files.append(self._path, b"".join(self._unwritten))
+        self._unwritten.clear()
+        self._flushed = time.time()
 
     def close(self) -> None:
-        """Write what is not on the disk yet."""
-        self._file.close()
+        """Write what a run that ends in an error has left, if the disk takes it; the others have flushed it."""
+        with contextlib.suppress(OSError):
+            self.flush()

@@ -1,6 +1,8 @@
 """Files that are there whole or not at all."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +34,28 @@ def test_what_cannot_be_replaced_is_named(tmp_path: Path, place: str, kind: type
     with pytest.raises(kind) as error:
         write_atomically(path, b"new")
     assert str(error.value).partition("] ")[2] == message.format(path)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_failed_replacement_leaves_the_old_file(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step fails, after the old file has got its second name, or where there are no second names its new."""
+    path, previous, replace = tmp_path / "file", tmp_path / "previous", os.replace
+    path.write_bytes(b"old")
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    def replaced(source: Path, target: Path) -> None:
+        if source.name.startswith(".file-"):
+            refuse()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OSError, match="not permitted"):
+        write_atomically(path, b"new", previous)
+    assert path.read_bytes() == b"old"
+    assert {each.name for each in tmp_path.iterdir()} <= {"file", "previous"}

@@ -250,8 +250,7 @@ def test_a_run_that_diverges_later_names_its_last_good_checkpoint(
     assert train(out, "--epochs", "3", "--optimizer", "sgd") == 1
     message = capsys.readouterr().err
     assert f"the last good checkpoint is {out / checkpoint.NAME}" in message
-    assert "step 1" in message
-    assert "learning rate 1e+30" in message
+    assert "step 14 (epoch 2), learning rate 1e+30" in message
     assert re.search(r"; <\w+ in (conv1|conv2|fc)>: forward (made|was given) [\d,]+ (NaN|infinite)", message), message
     assert all(np.isfinite(array).all() for array in weights(out).values())
 
@@ -461,6 +460,23 @@ def test_nothing_is_written_through_a_link_in_a_run(
     assert run(SmallNet, ["--device", "cpu", "--resume", str(out)]) == 1
     assert f"{out / link}: Is a link, and what is written there would go elsewhere" in capsys.readouterr().err
     assert mine.read_text() == "precious"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_new_run_writes_through_no_link_either(
+    tmp_path: Path, there: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, mine = tmp_path / "run", tmp_path / "mine"
+    out.mkdir()
+    if there:
+        mine.write_text("precious")
+    (out / "confusion.png").symlink_to(mine)
+    assert train(out) == 1
+    error = capsys.readouterr().err
+    assert "Is a link, and what is written there would go elsewhere" in error
+    assert str(out / "confusion.png") in error
+    assert (mine.read_text() if mine.exists() else None) == ("precious" if there else None)
+    assert not (out / "config.json").exists()
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.commands import run
-from minigrad.training import loop
+from minigrad.training import loop, tensorboard
 from tests import cut
+from tests.minigrad import event_files
 from tests.minigrad.same_run import assert_same_run
 from tests.small_net import SmallNet
 
@@ -32,10 +33,10 @@ BROKEN, MENDED = 7, 9
 """The steps before which a disk breaks and works again; the last one is 15."""
 
 
-def start(out: Path) -> int:
+def start(out: Path, *options: str) -> int:
     """Train in the folder `out`, or go on there if a run is there."""
-    go_on = (out / "config.json").exists()
-    return run(SmallNet, ["--device", "cpu", "--resume", str(out)] if go_on else [*OPTIONS, "--out", str(out)])
+    begin = ["--device", "cpu", "--resume"] if (out / "config.json").exists() else [*OPTIONS, "--out"]
+    return run(SmallNet, [*begin, str(out), *options])
 
 
 def forked(work: Callable[[], int]) -> int:
@@ -127,11 +128,13 @@ def broken(fault: str, folder: Path, for_ever: bool) -> int:
     if fault != "limited":
         mount("-t", "tmpfs", "-o", "size=400k", "tmpfs")
     loop.Trainer._step = stepped  # type: ignore[method-assign]
-    status = start(folder / "run")
+    tensorboard.FLUSH_SECONDS = 0.0  # or the whole run would be within one second
+    status = start(folder / "run", "--tensorboard")
     if not for_ever:
         loop.Trainer._step = step  # type: ignore[method-assign]
         start(folder / "whole")
         assert_same_run(folder / "whole", folder / "run")
+        assert event_files.points(folder / "run")[0] == event_files.in_json(folder / "run")
     return status
 
 

@@ -60,7 +60,7 @@ def test_a_disk_that_breaks_for_a_while_costs_nothing(fault: str, tmp_path: Path
     assert result.returncode == 0, result.stdout + result.stderr
     text = " ".join(result.stdout.split())
     # A full disk has room for a few lines where the file's last block has.
-    for name in (checkpoint.NAME,) if fault == "full" else ("steps.jsonl", checkpoint.NAME):
+    for name in (checkpoint.NAME,) if fault == "full" else ("steps.jsonl", "TensorBoard's file", checkpoint.NAME):
         assert f"{name} is not written: " in text
     assert FAULTS[fault] in text
     saved = f"the last good checkpoint is {tmp_path / 'run' / checkpoint.NAME}, of step {BROKEN - 1}. The run goes on"
@@ -98,7 +98,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert "it is set aside as" in printed
     assert path.with_suffix(".damaged").exists()
     assert_same_run(tmp_path / "whole", tmp_path / "run")
-    path.write_bytes(b"")
-    (tmp_path / "run" / checkpoint.PREVIOUS).write_bytes(b"")
+    previous = path.with_name(checkpoint.PREVIOUS)
+    for each in (path, previous):
+        each.write_bytes(b"")
     assert run(SmallNet, ["--device", "cpu", "--resume", str(tmp_path / "run")]) == 1
-    assert "not a readable safetensors file" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    for each in (path, previous):
+        assert f"{each}: not a readable safetensors file" in line
