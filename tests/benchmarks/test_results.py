@@ -16,6 +16,7 @@ from minigrad.training.recipes import settings
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 TEXT = (RESULTS / "README.md").read_text()
+README = (RESULTS.parents[1] / "README.md").read_text()
 ROWS = {
     match[1]: (match[2], match[0])
     for match in re.finditer(r"^\| \[`([\w-]+)`\]\(\1\) \| `([^`]+)`.*", TEXT, re.M)
@@ -44,6 +45,28 @@ def test_the_table_says_what_the_run_came_to(name: str) -> None:
     assert accuracies[0] == f"{last.get('averaged_test_accuracy', last['test_accuracy']):.4f}"
     assert f"{last['test_accuracy']:.4f}" in accuracies
     assert f"{sum(epoch['seconds'] for epoch in epochs):,.0f}" in row
+
+
+def test_the_readme_says_what_the_runs_came_to() -> None:
+    """In its table, the last epoch of runs whose commands the table here has too."""
+    by_options = {options: name for name, (options, _) in ROWS.items()}
+    by_options |= {"": "adam", "make train": "googlenet-20000"}
+    rows = re.findall(r"^\| `(make train|\.venv/bin/python googlenet\.py[^`]*)`[^|]*\|(.*)\|$", README, re.M)
+    assert len(rows) == 6
+    for command, cells in rows:
+        name = by_options[command.removeprefix(".venv/bin/python googlenet.py").strip()]
+        epochs = [json.loads(line) for line in (RESULTS / name / "metrics.jsonl").read_text().splitlines()]
+        last = epochs[-1]
+        tested = "averaged_test" if "averaged_test_loss" in last else "test"
+        train_loss = "train_main_loss" if "train_main_loss" in last else "train_loss"
+        losses = [f"{last[key]:.4f}" for key in (train_loss, "train_accuracy", f"{tested}_loss")]
+        seconds = f"{sum(epoch['seconds'] for epoch in epochs):,.0f}"
+        speed = f"{last['images_per_second']:.1f}"
+        epoch, *figures = [cell.strip() for cell in cells.split("|")]
+        assert epoch.split()[0] == str(last["epoch"])
+        assert figures == [
+            *losses, f"**{last[f'{tested}_accuracy']:.4f}**", speed, seconds,
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if (RESULTS / name / "evaluate.txt").exists()])
