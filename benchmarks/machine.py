@@ -58,6 +58,7 @@ def describe(used: int, place: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": threads.available(),
+        "largest_cache": largest_cache(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": importlib.metadata.version("numba"),
@@ -70,6 +71,12 @@ def describe(used: int, place: str) -> dict[str, Any]:
             **{name: os.environ.get(name) for name in THREAD_SETTINGS},
         },
     }
+
+
+def largest_cache() -> int:
+    """Bytes of the largest cache that a core has or shares, as Linux says; 0 where that is not known."""
+    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    return max((int(size.removesuffix("K")) << 10 for size in sizes), default=0)
 
 
 def _cpu_model() -> str:

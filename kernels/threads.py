@@ -14,6 +14,9 @@ import threadpoolctl  # type: ignore[import-untyped]
 
 import kernels
 
+chosen: int | None = None
+"""How many threads `limit` allows at the moment; None for all."""
+
 
 def _numba() -> ModuleType | None:
     """Numba, if the program uses it: importing it takes half a second, which other backends need not wait for."""
@@ -36,10 +39,10 @@ def available() -> int:
 def limit(count: int | None) -> Iterator[None]:
     """`with limit(n): ...`: no kernel uses more than `n` threads. None leaves everything as it is.
 
-    It counts for the whole process, so put it around a program and not into its threads. A cpu backend that is loaded
-    only inside the block is not limited unless it was the current one. ValueError if `count` is below 1 or more than
-    there are cores.
+    It counts for the whole process, so put it around a program and not into its threads. ValueError if `count` is
+    below 1 or more than there are cores.
     """
+    global chosen
     if count is None:
         yield
         return
@@ -49,7 +52,11 @@ def limit(count: int | None) -> Iterator[None]:
     with ExitStack() as on_leaving:
         on_leaving.enter_context(threadpoolctl.threadpool_limits(count, user_api="blas"))
         numba = _numba()
-        if numba is not None:
+        if numba is not None:  # for this thread's other functions; the kernels of all threads look at `chosen`
             on_leaving.callback(numba.set_num_threads, numba.get_num_threads())
             numba.set_num_threads(count)
-        yield
+        before, chosen = chosen, count
+        try:
+            yield
+        finally:
+            chosen = before

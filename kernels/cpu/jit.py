@@ -3,7 +3,8 @@
 `compiled` is for what runs inside a kernel. `parallel` is for a kernel's outermost loop, `prange(workers)`: each worker
 takes one part of the work after the other with `next_part` until none is left. What a part is follows from the shapes
 alone, never from the number of workers, and each part is written by whoever takes it: so results are the same bits for
-any number of threads, and a worker that is held up is helped by the others.
+any number of threads, and a worker that is held up is helped by the others. A few short loops over equal parts, such as
+packing a weight, are a plain `prange` instead, which deals them out beforehand.
 
 Floating-point rules stay those of IEEE 754, except that a * b + c may be rounded once instead of twice ("contract").
 Machine code is kept on disk in a folder named after the contents of kernels/cpu, because Numba itself does not notice
@@ -31,6 +32,8 @@ from llvmlite import ir
 from numba.core import cgutils, event, types
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
+
+from kernels import threads
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 UNUSED_DAYS = 30
@@ -125,15 +128,23 @@ def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         with _one_at_a_time:
-            return machine_code(numba.get_num_threads(), *arguments)
+            own, count = numba.get_num_threads(), workers()
+            if count == own:
+                return machine_code(count, *arguments)
+            numba.set_num_threads(count)
+            try:
+                return machine_code(count, *arguments)
+            finally:
+                numba.set_num_threads(own)
 
     return call
 
 
 def workers() -> int:
-    """How many threads the next parallel kernel will use."""
-    count: int = numba.get_num_threads()
-    return count
+    """How many threads the next parallel kernel will use: Numba's number, which each thread of the program has for
+    itself, and no more than `kernels.threads.limit` allows to all of them."""
+    own: int = numba.get_num_threads()
+    return own if threads.chosen is None else min(own, threads.chosen)
 
 
 @intrinsic

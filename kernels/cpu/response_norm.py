@@ -18,7 +18,8 @@ def _powers(base: Any, exponent: Any, power: Any) -> None:
     """power = base ** exponent; for the usual -0.75 by two square roots, which CPUs can do in vectors."""
     if exponent == np.float32(-0.75):
         for i in range(len(base)):
-            power[i] = np.float32(1) / np.sqrt(base[i] * np.sqrt(base[i]))
+            root = np.sqrt(base[i])
+            power[i] = np.float32(1) / (root * np.sqrt(root))  # base ** 0.75, which is in range wherever base is
     else:
         for i in range(len(base)):
             power[i] = base[i] ** exponent

@@ -89,7 +89,7 @@ def window_plan(
 
     There are few different patterns (inside, and at each border), so their lists stay in the cache. Returns pattern
     and first place met of each row (H, 2) and column (W, 2), and for each pair of patterns how many pixels its list
-    has (R, C), their offsets from the first (R, C, taps) and their tap numbers (R, C, taps) in the winners' dtype.
+    has (R, C), their offsets from the first (R, C, most) and their tap numbers (R, C, most) in the winners' dtype.
     Lists are filled up to IN_REGISTERS: with copies of the last pixel, which change no maximum, or with pixels that
     nobody has won.
     """
@@ -104,7 +104,9 @@ def window_plan(
         axes.append(_axis_patterns(meetings))
     (rows, row_patterns), (cols, col_patterns) = axes
     width = outputs[1] if backward else size[1]
-    length = max(IN_REGISTERS, kernel[0] * kernel[1])
+    # Not as many as there are taps: where a window covers all, each pixel meets one of them, and each another one.
+    longest = [max(map(len, patterns), default=0) for patterns in (row_patterns, col_patterns)]
+    length = max(IN_REGISTERS, longest[0] * longest[1])
     counts = np.zeros((max(1, len(row_patterns)), max(1, len(col_patterns))), np.int64)
     offsets = np.zeros((*counts.shape, length), np.int64)
     dtype = winner_dtype(kernel)
@@ -115,9 +117,12 @@ def window_plan(
             for i, down in row_pattern for j, right in col_pattern
         ]
         counts[r, c] = len(pairs)
-        for index, (offset, number) in enumerate(pairs):
-            offsets[r, c, index:] = offset
-            numbers[r, c, index : index + 1 if backward else None] = number
+        if not pairs:
+            continue
+        offsets[r, c, : len(pairs)], numbers[r, c, : len(pairs)] = zip(*pairs, strict=True)
+        offsets[r, c, len(pairs) :] = pairs[-1][0]
+        if not backward:
+            numbers[r, c, len(pairs) :] = pairs[-1][1]
     return rows, cols, counts, offsets, numbers
 
 

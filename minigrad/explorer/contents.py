@@ -1,5 +1,6 @@
 """What a page about a step holds, as plain data for JSON."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -99,13 +100,20 @@ def _input(operation: Operation, place: int, image: int, pool: Pool) -> dict[str
     gradient = operation.input_grads[place] if operation.input_grads else None
     is_array = hasattr(value, "dtype")
     learned = operation.leaves[place] is not None
-    result = {
+    result: dict[str, Any] = {
         "argument": operation.arguments[place], "source": source, "leaf": operation.leaves[place],
         "gradient": _array(gradient, image, pool, learned),
     }  # fmt: skip
     if source is None:
-        result["value"] = _array(value, image, pool, learned) if is_array else value
+        result["value"] = _array(value, image, pool, learned) if is_array else _plain(value)
     return result
+
+
+def _plain(number: float | None) -> float | str | None:
+    """A Python number as JSON can have it: True and infinity go as text."""
+    if number is None or (type(number) is not bool and math.isfinite(number)):
+        return number
+    return str(number)
 
 
 def _leaves(record: Record, image: int, pool: Pool) -> list[dict[str, Any] | None]:

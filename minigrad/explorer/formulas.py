@@ -61,10 +61,12 @@ def _pool(forward: str, backward: str) -> Callable[[Operation], Formula]:
 
 def _batch_norm(operation: Operation) -> Formula:
     function: Any = operation.function
-    affine = operation.inputs[1] is not None
-    forward = "x̂ = (x − mean) / √(variance + ε), both {}\n" + ("y = w · x̂ + b" if affine else "y = x̂")
-    x_grad = ("w" if affine else "1") + " / √(variance + ε) · "
-    others = ("w_grad = Σ g · x̂", "b_grad = Σ g")
+    _, weight, bias = operation.inputs
+    y = ("x̂" if weight is None else "w · x̂") + ("" if bias is None else " + b")
+    forward = f"x̂ = (x − mean) / √(variance + ε), both {{}}\ny = {y}"
+    x_grad = ("1" if weight is None else "w") + " / √(variance + ε) · "
+    learned = ((weight, "w_grad = Σ g · x̂"), (bias, "b_grad = Σ g"))
+    others = tuple(text for array, text in learned if array is not None)
     where = f"ε = {function.eps:g}"
     if function.statistics is None:
         x_grad = f"x_grad = {x_grad}(g − mean(g) − x̂ · mean(g · x̂))"

@@ -12,6 +12,7 @@ import kernels
 from kernels.layout import Array
 from minigrad import device
 from minigrad.explorer.record import Operation
+from minigrad.function import as_array
 
 DIRECTIONS = 3
 EPS = 1e-6
@@ -82,7 +83,7 @@ def _in_float64(value: Any) -> Any:
 
 def _forward(operation: Operation, inputs: list[Any]) -> Array:
     with np.errstate(all="ignore"):
-        return np.asarray(operation.again_on_host(kernels.load("reference")).forward(*inputs))
+        return device.host(as_array(operation.again_on_host(kernels.load("reference")).forward(*inputs)))
 
 
 def _slope_and_bend(

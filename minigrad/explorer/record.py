@@ -101,16 +101,16 @@ class Recorder(Observer):
         self.numbers: dict[Function, int] = {}
         self.leaves: dict[Tensor, int] = {}
         self._made_by: dict[int, int] = {}  # id of an array -> operation; all arrays are kept, so no id comes twice
-        self._began = 0.0
+        self._began: dict[Function, float] = {}  # of each, for a forward may use other operations
 
     def before_forward(self, function: Function, inputs: tuple[Any, ...]) -> None:
         self._add(function, inputs, [self._made_by.get(id(array)) for array in inputs])
-        self._began = time.perf_counter()
+        self._began[function] = time.perf_counter()
 
     def after_forward(self, function: Function, output: Array) -> None:
-        operation = self.operations[-1]
+        operation = self.operations[self.numbers[function]]
         device.synchronize(output)
-        operation.seconds[0] = time.perf_counter() - self._began
+        operation.seconds[0] = time.perf_counter() - self._began[function]
         operation.output = output
         self._made_by[id(output)] = self.numbers[function]
 
@@ -121,12 +121,12 @@ class Recorder(Observer):
         operation.output_grad = gradient.copy()
         operation.saved = saved_by(function)
         device.synchronize(gradient)
-        self._began = time.perf_counter()
+        self._began[function] = time.perf_counter()
 
     def after_backward(self, function: Function, gradients: tuple[Array | None, ...]) -> None:
         operation = self.operations[self.numbers[function]]
         device.synchronize(*(gradient for gradient in gradients if gradient is not None))
-        operation.seconds[1] = time.perf_counter() - self._began
+        operation.seconds[1] = time.perf_counter() - self._began[function]
         # Copies: the walk may add to a gradient in place once it has been seen.
         operation.input_grads = tuple(None if gradient is None else gradient.copy() for gradient in gradients)
 

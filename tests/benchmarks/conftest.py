@@ -30,6 +30,7 @@ def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PAUSE", 0)
     monkeypatch.setattr(limits, "MATRIX_SIZES", (64,))
     monkeypatch.setattr(limits, "COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(machine, "largest_cache", lambda: 0)
     monkeypatch.setattr(scaling, "MATRIX_SIZE", 64)
     monkeypatch.setattr(card_limits, "MATRIX_SIZES", (64,))
     monkeypatch.setattr(card_limits, "COPY_BYTES", 1 << 20)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import limits, machine, scaling
+from benchmarks import limits, machine, scaling, timing
 from benchmarks.limits import Limits
 from kernels import threads
 
@@ -24,6 +24,17 @@ def test_measured_limits_follow_from_the_times(monkeypatch: pytest.MonkeyPatch) 
     assert measured.peak == 2 * 64**3 / 0.5
     assert measured.bandwidth == 2 * (1 << 20) / 0.5
     assert str(round(measured.bandwidth / 1e9, 1)) in measured.describe()
+
+
+def test_where_a_cache_holds_more_more_is_copied_and_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = []
+    monkeypatch.setattr(machine, "largest_cache", lambda: 3 << 20)
+    monkeypatch.setattr(timing, "FLUSH_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "fastest", lambda run: run() is None or 0.5)
+    monkeypatch.setattr(np, "zeros", lambda size, dtype: flushed.append(size) or np.empty(size, dtype))
+    timing.Flush()()
+    assert flushed == [3 << 20]
+    assert limits._bandwidth(1) == 2 * (6 << 20) / 0.5
 
 
 def test_slow_machines_skip_large_matrices(monkeypatch: pytest.MonkeyPatch) -> None:

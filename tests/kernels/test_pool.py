@@ -247,6 +247,25 @@ def test_a_large_window_agrees_with_torch(backend: str, torch: ModuleType, dtype
     assert_close(got, channels_last(x_grad))
 
 
+def test_a_window_as_large_as_the_image_takes_no_memory_for_taps_that_a_pixel_does_not_meet(
+    torch: ModuleType,
+) -> None:
+    pytest.importorskip("numba")
+    from kernels.cpu.windows import window_plan
+
+    side = (112, 112)
+    plan = window_plan(side, (1, 1), side, side, NONE, (1, 1), 2, backward=True)
+    assert sum(array.nbytes for array in plan) < 4 << 20
+    x, grad = Pooling(side, side, side).arrays(0, np.float32)
+    torch_x = image(torch, x)
+    expected = torch.nn.functional.max_pool2d(torch_x, side)
+    table = kernels.load("cpu")
+    y, winner = table.max_pool2d(x, side, side, NONE, (1, 1), False)
+    np.testing.assert_array_equal(y, channels_last(expected))
+    (x_grad,) = torch.autograd.grad(expected, torch_x, channels_first(torch, grad))
+    assert_close(table.max_pool2d_backward(grad, winner, side, side, side, NONE, (1, 1)), channels_last(x_grad))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @thorough
 @given(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ def python(code: str, **environment: str) -> str:
         [sys.executable, "-c", code], env=inherited | environment, cwd=ROOT, capture_output=True, text=True, check=True
     )
     return result.stdout.strip()
+
+
+@needs_two_cores
+def test_kernels_in_other_threads_are_limited_too() -> None:
+    from kernels.cpu import jit
+
+    def workers() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(jit.workers).result()
+
+    before = workers()
+    assert before > 1
+    with threads.limit(1):
+        assert workers() == 1
+    assert workers() == before
 
 
 def test_other_backends_do_not_wait_for_numba() -> None:

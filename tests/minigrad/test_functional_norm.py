@@ -99,6 +99,14 @@ def test_lines_of_no_length_agree(name: str, backend: str) -> None:
     agree(lambda F, x: getattr(F, name)(x, 1), np.zeros((2, 0, 3)))
 
 
+@pytest.mark.parametrize("size", [1e-14, 1e13])
+def test_local_response_norm_of_numbers_whose_powers_are_out_of_range(size: float, backend: str) -> None:
+    """A sum of squares is in range, and so is its power 3/4, but its power 3/2 is not, or has few digits left."""
+    x, k = (size * normal(2, 5, 2, 2)).astype(np.float32), 0.0 if size < 1 else 1.0
+    expected = torch_module().nn.functional.local_response_norm(torch_module().tensor(x), 3, 1.0, 0.75, k)
+    assert_close(F.local_response_norm(Tensor(x), 3, 1.0, 0.75, k).numpy(), expected.numpy())
+
+
 # --- batch normalisation
 
 

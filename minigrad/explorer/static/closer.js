@@ -45,12 +45,13 @@ function grid({ shape, values }, label, marks, choose) {
     context.strokeRect(column * cell + 1, row * cell + 1, width * cell - 2, height * cell - 2);
   }
   if (choose) {
-    canvas.addEventListener("click", (event) =>
+    canvas.addEventListener("click", (event) => {
+      const shown = cell * (canvas.clientWidth / canvas.width); // the page makes a wide canvas smaller
       choose(
-        Math.min(rows - 1, Math.floor(event.offsetY / cell)),
-        Math.min(columns - 1, Math.floor(event.offsetX / cell)),
-      ),
-    );
+        Math.min(rows - 1, Math.floor(event.offsetY / shown)),
+        Math.min(columns - 1, Math.floor(event.offsetX / shown)),
+      );
+    });
     canvas.addEventListener("keydown", (event) => {
       const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[
         event.key

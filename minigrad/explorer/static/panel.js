@@ -95,6 +95,7 @@ function valueOf({ source, value }) {
   if (source !== null) return operations[source].output ? [` ${shapeOf(operations[source].output)}`] : [];
   if (value === null) return [": none"];
   if (typeof value === "number") return [`: ${number(value)}`];
+  if (typeof value === "string") return [`: ${value}`];
   if (sizeOf(value) === 1) return [`: ${number(value.low)}, ${shapeOf(value)}`];
   return [element("details", {}, element("summary", {}, shapeOf(value)), array(value, "value"))];
 }

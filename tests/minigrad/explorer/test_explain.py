@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import minigrad
 from examples.small_inception import SmallInception
 from examples.small_resnet import SmallResNet
 from googlenet import GoogLeNet
@@ -178,6 +179,15 @@ def test_a_fresh_network_with_two_heads_is_compared_with_its_main_one_alone(
     for path in ("conv1", "conv2", "dropout", "fc"):  # no gradient but the main head's comes here, with the same mask
         place = [each["path"] for each in page["operations"]].index(path)
         assert alone[path] == pytest.approx(own[place])
+
+
+@on_card.NEEDS_GPP
+def test_a_move_to_a_card_is_on_the_page(tmp_path: Path) -> None:
+    x = minigrad.Tensor([1.0, 2.0], requires_grad=True)
+    with cupy_standin.installed():
+        page = read_page(minigrad.explore(lambda: (x.to("gpu") ** 2).sum(), tmp_path))
+    assert [each["name"] for each in page["operations"]] == ["Move", "Pow", "Sum"]
+    assert all(each["proof"]["agrees"] for each in page["operations"])
 
 
 @on_card.NEEDS_GPP

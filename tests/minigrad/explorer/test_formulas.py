@@ -1,6 +1,7 @@
 """Formulas say what was computed: with the options that were given, and no others."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,29 @@ def test_batch_norm_in_evaluation_mode_has_no_gradient_through_its_statistics() 
     forward, backward, _ = of("BatchNorm", lambda: layer(x))
     assert "both as training has left them" in forward
     assert backward.splitlines() == ["x_grad = w / √(variance + ε) · g", "w_grad = Σ g · x̂", "b_grad = Σ g"]
+
+
+@pytest.mark.parametrize(
+    ("learned", "y", "x_grad", "others"),
+    [
+        ({}, "y = x̂", "1", []),
+        ({"weight": 1.0}, "y = w · x̂", "w", ["w_grad = Σ g · x̂"]),
+        ({"bias": 0.0}, "y = x̂ + b", "1", ["b_grad = Σ g"]),
+    ],
+)
+def test_batch_norm_without_weight_or_bias_has_none(
+    learned: dict[str, float], y: str, x_grad: str, others: list[str]
+) -> None:
+    arrays: dict[str, Any] = {
+        name: Tensor(np.full(3, value, np.float32), requires_grad=True) for name, value in learned.items()
+    }
+    forward, backward, _ = of(
+        "BatchNorm", lambda: F.batch_norm(images(2, 3, 4, 4), None, None, training=True, **arrays)
+    )
+    assert forward.splitlines()[-1] == y
+    first, *rest = backward.splitlines()
+    assert first.startswith(f"x_grad = {x_grad} / ")
+    assert rest == others
 
 
 def test_groups_are_told_where_there_are_some() -> None:

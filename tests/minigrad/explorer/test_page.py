@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad
+from minigrad import Tensor, functional as F
 from tests.minigrad.explorer import made_page
 from tests.minigrad.explorer.browser import Visit, chromium
 from tests.minigrad.explorer.made_page import LABELS
@@ -155,6 +157,27 @@ def test_a_convolutions_pixel_opens_to_its_window_by_mouse_and_by_keys(visit: Vi
     (total,) = re.findall(r"is ([-\d.e]+)[;.] ?", visit.text("#sum") + " ")
     assert float(total.rstrip(".")) == pytest.approx((window * weight).sum() + closer["bias"], rel=1e-3)
     visit.screenshot("pixel")
+
+
+def test_a_click_hits_its_pixel_where_the_canvas_is_made_smaller(browser: Any, tmp_path: Path) -> None:
+    x = Tensor(np.ones((1, 1, 8, 200), np.float32), requires_grad=True)
+    path = minigrad.explore(lambda: F.max_pool2d(x, 1).sum(), tmp_path)
+    opened = Visit(browser, path, width=390)
+    canvas = opened.page.wait_for_selector("#closer canvas[tabindex]")
+    box = canvas.bounding_box()
+    assert box["width"] < canvas.evaluate("canvas => canvas.width")
+    canvas.click(position={"x": 150.5 * box["width"] / 200, "y": 5.5 * box["height"] / 8})
+    opened.page.wait_for_function("document.querySelector('#window').textContent.includes('(5, 150)')")
+    opened.close(path)
+
+
+@pytest.mark.parametrize("number", [True, float("inf")])
+def test_a_page_opens_at_an_operation_with_any_number(browser: Any, tmp_path: Path, number: float) -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    path = minigrad.explore(lambda: (x * number).sum(), tmp_path)
+    opened = Visit(browser, path)
+    assert f"b: {number}" in opened.text("#panel")
+    opened.close(path)
 
 
 def test_padding_is_told(visit: Visit) -> None:

@@ -124,6 +124,32 @@ def test_numbers_of_any_kind_make_a_page(compute: Callable[[], Tensor], tmp_path
         assert read_page(minigrad.explore(compute, tmp_path, image=5))["backward"]
 
 
+@pytest.mark.parametrize(
+    ("number", "shown"), [(2, 2), (0.5, 0.5), (True, "True"), (float("inf"), "inf"), (float("nan"), "nan")]
+)
+def test_a_python_number_is_shown_as_it_is(number: float, shown: float | str, tmp_path: Path) -> None:
+    page = read_page(minigrad.explore(lambda: (Tensor([1.0, 2.0], requires_grad=True) * number).sum(), tmp_path))
+    assert page["operations"][0]["inputs"][1]["value"] == shown
+
+
+def test_an_operation_that_uses_others_keeps_its_own_output() -> None:
+    class Twice(Function):
+        """2 a, by way of tensors."""
+
+        def forward(self, a: Array) -> Array:
+            return (Tensor(a) + Tensor(a)).numpy() * 1
+
+        def backward(self, grad: Array) -> tuple[Array]:
+            return (2 * grad,)
+
+    found = record(lambda: Twice()(Tensor([1.0, 2.0], requires_grad=True)).sum())
+    outer, inner, _ = found.operations
+    assert [outer.function.name, inner.function.name] == ["Twice", "Add"]
+    assert outer.output is not None
+    assert outer.output is not inner.output
+    assert outer.seconds[0] > inner.seconds[0] > 0
+
+
 def test_what_is_not_a_loss_is_refused() -> None:
     with pytest.raises(TypeError, match="loss: given int, expected a tensor or a function that returns one"):
         record(3)  # type: ignore[arg-type]
