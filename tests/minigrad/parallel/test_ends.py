@@ -17,14 +17,17 @@ from tests.minigrad.same_run import assert_same_run, lines
 pytestmark = NEEDS_MPI
 OPTIONS = ("--device", "cpu", "--image-size", "28", "--batch-size", "30", "--train-limit", "100", "--epochs", "3")
 KILLS = 10
+PATIENCE = "8"
+"""Seconds that ranks wait for one that fails; a user's wait for longer."""
 
 
 def failed(fault: str, out: Path, status: int, network: str = "small", *more: str) -> str:
     """What a run of two ranks says in which one fails in step 7, after a checkpoint of step 6."""
     began = time.perf_counter()
     result = ranks(
-        2, network, *OPTIONS, *more, "--checkpoint-every", "3", "--out", out, status=status, MINIGRAD_TEST_FAULT=fault
-    )
+        2, network, *OPTIONS, *more, "--checkpoint-every", "3", "--out", out, status=status, MINIGRAD_TEST_FAULT=fault,
+        MINIGRAD_TEST_PATIENCE=PATIENCE,
+    )  # fmt: skip
     assert time.perf_counter() - began < LIMIT
     resumed = ranks(0, network, "--resume", out, "--device", "cpu")
     assert resumed.stdout.startswith("going on from epoch 2, after step 6")
@@ -65,7 +68,7 @@ def test_a_rank_that_is_killed_ends_all(tmp_path: Path) -> None:
 
 def test_a_rank_that_hangs_is_not_waited_for_long(tmp_path: Path) -> None:
     said = failed("stop 1 7", tmp_path / "run", status=1)
-    assert "rank 0: error: waited 2" in said
+    assert re.search(r"rank 0: error: waited (8|9|1\d) s", said)
     assert "one of 2 ranks did not come" in said
 
 
