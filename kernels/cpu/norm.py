@@ -5,9 +5,9 @@ one more, and what is the same for all pixels of a channel is computed before. W
 computed anew from x, which costs less than reading the output. Sums are kept in float64, one total a channel and part;
 parts follow from the shape, and their totals are added in order.
 
-Measured from cold caches on two cores where copying reached 25 GB/s and NumPy's matrix product 357 GFLOP/s (Intel Xeon
-with AMX, 2026-11-29, `python -m benchmarks kernels --repeats 15`): batch_norm at 86 % of what copying does, its
-backward at 56, with ReLU at 51, batch_statistics at 54.
+Measured from cold caches on two cores where copying reached 49 GB/s and NumPy's matrix product 414 GFLOP/s (Intel Xeon
+with AMX, 2026-11-30, `python -m benchmarks kernels --filter batch_ --repeats 15`): batch_norm at 47 % of what copying
+does, where ReLU, which does nearly nothing, is at 47 too; its backward at 30, with ReLU at 28, batch_statistics at 30.
 """
 
 import math
