@@ -38,7 +38,8 @@ def gradcheck(
     rounding in f limits what differences can tell, rtol of the largest term in the sum u . (J v).
 
     The message of a failure gives the input, the direction and both derivatives, and names a kink (ReLU at 0, a tie in
-    max-pool), where the slopes to the left and to the right differ and no derivative exists.
+    max-pool), where the slopes to the left and to the right differ and no derivative exists. ValueError if no input
+    requires a gradient.
     """
     checked = [position for position, tensor in enumerate(inputs) if tensor.requires_grad]
     if not checked:

@@ -1,14 +1,18 @@
-"""Layers: the functions of minigrad.functional with their options, and their weights where they have any."""
+"""Layers: the functions of minigrad.functional with their options, and their weights where they have any.
+
+An option that makes no sense is refused at once, with ValueError or TypeError: a constructor makes the operation too,
+which looks at its options, and drops it.
+"""
 
 from typing import Any
 
 import numpy as np
 
 from kernels.layout import oihw
-from minigrad import functional as F
+from minigrad import functional as F, ops
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.arguments import pair, require_activation, require_probability
+from minigrad.ops.arguments import pair, require_probability
 from minigrad.tensor import Tensor
 
 
@@ -27,7 +31,7 @@ class Conv2d(Module):
             if channels < 1 or groups < 1 or channels % groups:
                 raise ValueError(f"Conv2d: {name}: given {channels}, expected a positive multiple of groups={groups}")
         kh, kw = pair("Conv2d: kernel_size", kernel_size, 1)
-        require_activation("Conv2d", activation)
+        ops.Conv2d(stride, padding, dilation, groups, activation)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.activation = activation
         # The kernels' memory order (kh, kw, I, O), seen as (O, I, kh, kw).
@@ -81,6 +85,7 @@ class MaxPool2d(Module):
     ) -> None:
         super().__init__()
         self.options = (kernel_size, kernel_size if stride is None else stride, padding, dilation, ceil_mode)
+        ops.MaxPool2d(*self.options)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.max_pool2d(input, *self.options)
@@ -100,6 +105,7 @@ class AvgPool2d(Module):
         super().__init__()
         stride = kernel_size if stride is None else stride
         self.options = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        ops.AvgPool2d(*self.options)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool2d(input, *self.options)
@@ -114,6 +120,7 @@ class AdaptiveAvgPool2d(Module):
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
+        ops.AdaptiveAvgPool2d(output_size)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)

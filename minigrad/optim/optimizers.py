@@ -23,7 +23,9 @@ def at_least_zero(name: str, value: float) -> float:
 class Optimizer:
     """Base class: holds parameters, the learning rate, and arrays of state of the parameters' shapes.
 
-    Parameters whose `grad` is None are passed over. `lr` may be changed at any time; schedules do.
+    Parameters whose `grad` is None are passed over. `lr` may be changed at any time; schedules do. TypeError if a
+    parameter is no leaf that requires a gradient; ValueError if there are none, if one is there twice, or if another
+    option is out of its range.
     """
 
     state_names: tuple[str, ...] = ()

@@ -10,7 +10,8 @@ from minigrad.optim.optimizers import Optimizer
 
 
 class Schedule:
-    """Base class: the constant rate that the optimiser came with. Subclasses override `rate`."""
+    """Base class: the constant rate that the optimiser came with. Subclasses override `rate`, and raise ValueError if a
+    number is out of its range."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer

@@ -1,5 +1,6 @@
 """Modules: what is registered and in which order, state, hooks, and how they look."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -335,3 +336,20 @@ def test_a_hook_that_is_there_twice_is_removed_once_by_each_handle() -> None:
     handles[1].remove()
     layer(Tensor(np.ones((1, 2), np.float32)))
     assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.Conv2d(1, 1, 3, stride=0), "stride: given 0"),
+        (lambda: nn.Conv2d(1, 1, 3, padding="half"), "padding: given 'half'"),
+        (lambda: nn.Conv2d(1, 1, 3, dilation=1.5), "dilation: given 1.5"),
+        (lambda: nn.Conv2d(1, 1, 3, activation="tanh"), "activation: given 'tanh'"),
+        (lambda: nn.MaxPool2d(0), "kernel_size: given 0"),
+        (lambda: nn.AvgPool2d(2, padding=2), r"padding: given \(2, 2\), expected at most half"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "output_size: given 0"),
+    ],
+)
+def test_options_are_refused_before_there_is_an_image(build: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        build()
