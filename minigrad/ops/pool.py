@@ -8,6 +8,13 @@ from minigrad.function import Function
 from minigrad.ops.arguments import both_sides, pair, require_axes, require_output
 
 
+def require_images(operation: str, input: Array) -> Pair:
+    """The (H, W) of an image batch. ValueError if it is none, or has images without pixels."""
+    fits = input.ndim == 4 and min(input.shape[2:]) > 0
+    require_axes(f"{operation}: input", input.shape, "(N, C, H, W) or (C, H, W), H and W at least 1", fits)
+    return input.shape[2], input.shape[3]
+
+
 class _Pool(Function):
     """What the sliding-window pools share: their arguments and the checks of them."""
 
@@ -31,10 +38,7 @@ class _Pool(Function):
 
     def check(self, input: Array) -> Pair:
         """The input's (H, W), if it is an image batch that the window fits on."""
-        expected = "(N, C, H, W) or (C, H, W), H and W at least 1"
-        fits = input.ndim == 4 and min(input.shape[2:]) > 0
-        require_axes(f"{self.operation}: input", input.shape, expected, fits)
-        size = input.shape[2], input.shape[3]
+        size = require_images(self.operation, input)
         output = output_size(size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
         require_output(self.operation, size, self.spans, output, self.padding)
         return size
@@ -109,10 +113,7 @@ class AdaptiveAvgPool2d(Function):
         self.output_size = sizes
 
     def forward(self, input: Array) -> Array:
-        expected = "(N, C, H, W) or (C, H, W), H and W at least 1"
-        fits = input.ndim == 4 and min(input.shape[2:]) > 0
-        require_axes("adaptive_avg_pool2d: input", input.shape, expected, fits)
-        size = input.shape[2], input.shape[3]
+        size = require_images("adaptive_avg_pool2d", input)
         outputs = tuple(given or own for given, own in zip(self.output_size, size, strict=True))
         self.save(size)
         return nchw(self.kernels.adaptive_avg_pool2d(nhwc(input), outputs))

@@ -24,6 +24,10 @@ ROWS = {
 """By folder: the options of its command, and the whole row of the table."""
 
 
+def records(file: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
+
+
 def test_each_folder_has_its_row() -> None:
     assert set(ROWS) == {path.name for path in RESULTS.iterdir() if path.is_dir()}
 
@@ -37,7 +41,7 @@ def test_the_command_makes_this_run_today(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_table_says_what_the_run_came_to(name: str) -> None:
-    epochs = [json.loads(line) for line in (RESULTS / name / "metrics.jsonl").read_text().splitlines()]
+    epochs = records(f"{name}/metrics.jsonl")
     assert [epoch["epoch"] for epoch in epochs] == list(range(1, Config.load(RESULTS / name, "GoogLeNet").epochs + 1))
     row = ROWS[name][1]
     accuracies = re.findall(r"0\.\d{4}", row)
@@ -55,7 +59,7 @@ def test_the_readme_says_what_the_runs_came_to() -> None:
     assert len(rows) == 6
     for command, cells in rows:
         name = by_options[command.removeprefix(".venv/bin/python googlenet.py").strip()]
-        epochs = [json.loads(line) for line in (RESULTS / name / "metrics.jsonl").read_text().splitlines()]
+        epochs = records(f"{name}/metrics.jsonl")
         last = epochs[-1]
         tested = "averaged_test" if "averaged_test_loss" in last else "test"
         train_loss = "train_main_loss" if "train_main_loss" in last else "train_loss"
@@ -88,10 +92,6 @@ def test_the_text_says_what_was_printed_of_the_ensemble() -> None:
     assert re.findall(r"0\.\d{4}", paragraph.replace("\n", " ")) == [together, *alone]
     for run, accuracy in zip(re.findall(r"runs/([\w-]+)", printed.splitlines()[0]), alone, strict=True):
         assert f"`evaluate --tta` {accuracy}" in ROWS[run][1]
-
-
-def records(file: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (RESULTS / file).read_text().splitlines()]
 
 
 def table_of(file: str) -> list[list[str]]:
