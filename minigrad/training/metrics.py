@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from minigrad import files, strict_json
-from minigrad.files import read_bounded, write_atomically
 from minigrad.messages import plain, shown
 
 EPOCHS = "metrics.jsonl"
@@ -32,7 +31,7 @@ def read(path: Path, *numbers: str) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for number, line in enumerate(read_bounded(path, MOST_BYTES).split(b"\n")[:-1], start=1):
+    for number, line in enumerate(files.read_bounded(path, MOST_BYTES).split(b"\n")[:-1], start=1):
         try:
             record = strict_json.parse(line)
         except ValueError as error:
@@ -48,4 +47,4 @@ def read(path: Path, *numbers: str) -> list[dict[str, Any]]:
 
 def write(path: Path, records: list[dict[str, Any]]) -> None:
     """Have the file hold these records and no others. OSError if that cannot be done; the file is then as it was."""
-    write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+    files.write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())

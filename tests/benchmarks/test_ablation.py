@@ -145,7 +145,8 @@ def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert programs == ["googlenet.py"], "whose --resume goes on with the run, and is what its last line should name"
 
 
-def test_a_run_is_googlenets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("left", [checkpoint.NAME, checkpoint.PREVIOUS])
+def test_a_run_is_googlenets(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last epoch, with the seconds of all; it is done again only as far as it was not."""
     calls: list[list[str]] = []
     file = tmp_path / "a.jsonl"
@@ -159,7 +160,7 @@ def test_a_run_is_googlenets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             (run / "config.json").touch()
             if len(calls) == 1:
                 return 1
-            (run / checkpoint.NAME).touch()
+            (run / left).touch()
             metrics.append(run / metrics.EPOCHS, {"epoch": 1, **dict.fromkeys(FIGURES, 0.1), "seconds": 5.0})
             return INTERRUPTED
         metrics.append(run / metrics.EPOCHS, {"epoch": 2, **dict.fromkeys(FIGURES, 0.2), "seconds": 6.0})
