@@ -10,8 +10,8 @@ paper   as far as the GoogLeNet paper says (C. Szegedy et al., 2015, sections 5 
 
 d2l     that of a textbook (A. Zhang et al., "Dive into deep learning", section 8.4, before the rate became 0.01): plain
         gradient descent at 0.1, weights as by Glorot and Bengio, neither auxiliary classifiers nor dropout, and images
-        from 0 to 1. The rate is at the edge of what holds: the loss breaks out and comes back, once in ten epochs, and
-        with images of mean 0 twice.
+        from 0 to 1. The rate is at the edge of what holds: now and then the loss breaks out and comes back, further
+        with images of mean 0.
 
 best    ours: batch normalisation, AdamW along a cosine, smoothed labels, images that are moved and given holes,
         averaged weights. `python -m benchmarks ablation` tells what each is worth.

@@ -6,13 +6,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from googlenet import GoogLeNet
 from minigrad.commands.settings import given
 from minigrad.commands.train import parser
 from minigrad.training.config import Config
-from minigrad.training.recipes import settings
+from minigrad.training.recipes import RECIPES, settings
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 TEXT = (RESULTS / "README.md").read_text()
@@ -92,6 +93,23 @@ def test_the_text_says_what_was_printed_of_the_ensemble() -> None:
     assert re.findall(r"0\.\d{4}", paragraph.replace("\n", " ")) == [together, *alone]
     for run, accuracy in zip(re.findall(r"runs/([\w-]+)", printed.splitlines()[0]), alone, strict=True):
         assert f"`evaluate --tta` {accuracy}" in ROWS[run][1]
+
+
+def test_the_text_says_what_held_out_images_say_of_d2l() -> None:
+    """And the two runs differ from the recipe in nothing but what the text says."""
+    (paragraph,) = [each for each in TEXT.split("\n\n") if "(d2l-held-out.jsonl)" in each]
+    means, largest, options = [], [], []
+    for run in records("d2l-held-out.jsonl"):
+        assert [epoch["epoch"] for epoch in run["epochs"]] == list(range(1, RECIPES["d2l"]["epochs"] + 1))
+        means.append(f"{np.mean([epoch['validation_accuracy'] for epoch in run['epochs'][-3:]]):.4f}")
+        largest.append(f"{max(epoch['largest_step_loss'] for epoch in run['epochs'][1:]):.2f}")
+        options.append(given(parser(GoogLeNet).parse_args(run["arguments"]), GoogLeNet))
+    deviation = f"{np.sqrt(float(means[0]) * (1 - float(means[0])) / 5000):.4f}"
+    assert re.findall(r"(?<![\d.])\d\.\d+", paragraph) == [*means, deviation, *largest]
+    assert options == [
+        {"recipe": "d2l", "hold_out": 5000},
+        {"recipe": "d2l", "hold_out": 5000, "normalized": True},
+    ]
 
 
 def table_of(file: str) -> list[list[str]]:
