@@ -118,7 +118,7 @@ MUTANTS = [
     Mutant(
         "batch norm's sums leave out what does not fill four rows", "kernels/cpu/norm.py",
         "            while row < end:\n", "            while row + 4 <= end:\n",
-        "tests/kernels/test_norm.py::test_the_fast_backends_agree_with_the_reference[cpu]",
+        "tests/kernels/test_norm.py::test_batch_statistics_agree_with_torch[cpu-float32]",
     ),
     Mutant(
         "batch norm's variance taken as constant", "kernels/reference/norm.py",
@@ -261,11 +261,11 @@ MUTANTS = [
     ),
     Mutant(
         "two sums share a place without a barrier between them", "kernels/cuda/batch_norm.cu",
-        "__syncthreads();  // over_lanes keeps both sums in the same place", "", RACES,
+        "__syncthreads();  // over_lanes keeps both sums in the same place", "", f"{RACES}[batch_norm]",
     ),
     Mutant(
         "a plain += where warps meet", "kernels/cuda/note_step.cu",
-        "right[threadIdx.y] = count;", "right[0] += count;", RACES,
+        "right[threadIdx.y] = count;", "right[0] += count;", f"{RACES}[note_step]",
     ),
     Mutant(
         "a bound is off by one", "kernels/cuda/im2col.cu",

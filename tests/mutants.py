@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 COPIED = {"tests", "setup.cfg"}
 """What every copy has. Of the rest it has only what the mutant is in: the others are imported from here, where their
 machine code is known already."""
+NOT_COPIED = shutil.ignore_patterns("corpus")
+"""Hundreds of files, to which no mutant's test goes."""
 WORKERS = 2
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["hypothesis", "numba", "pytest", "torch"])  # so that it is not done for each mutant
@@ -34,7 +36,7 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
         for name in COPIED | ({mutant.file.split("/")[0]} if mutant else set()):
             source, target = ROOT / name, copy / name
             if source.is_dir():
-                shutil.copytree(source, target)  # the compiled files too, which Python renews where it must
+                shutil.copytree(source, target, ignore=NOT_COPIED)  # compiled files too, which Python renews
             else:
                 shutil.copy(source, target)
         if mutant is not None:

@@ -28,7 +28,8 @@ def _device_memory(shape: Any, dtype: Any) -> np.ndarray:
         raise OutOfMemoryError(
             f"Out of memory allocating {size:,} bytes (allocated so far: {counters.allocated:,} bytes)."
         )
-    make = np.zeros if counters.dry else np.empty  # zeros that nobody reads take no memory of the host
+    # Losses are read in a count too. Maps are not, and to make them zero would take most of its time.
+    make = np.zeros if counters.dry and size < 1 << 20 else np.empty
     # CuPy's memory begins at multiples of 512 bytes. A sanitizer sees what lies beside an array only if nothing does.
     alignment = 16 if os.environ.get(gpp.SANITIZER) else 512
     space = make(size if alignment == 16 else size + alignment, np.uint8)
