@@ -36,7 +36,8 @@ def run_tests(tests: list[str], mutant: Mutant | None = None) -> int:
         for name in COPIED | ({mutant.file.split("/")[0]} if mutant else set()):
             source, target = ROOT / name, copy / name
             if source.is_dir():
-                shutil.copytree(source, target, ignore=NOT_COPIED)  # compiled files too, which Python renews
+                # The compiled files too, which Python renews where it must.
+                shutil.copytree(source, target, ignore=NOT_COPIED)
             else:
                 shutil.copy(source, target)
         if mutant is not None:
